@@ -19,6 +19,7 @@ use crate::durability::Durability;
 use crate::exclusive_use::ExclusiveUse;
 use crate::nonces::Nonces;
 use crate::pool::{Pool, Reading};
+use crate::reconnecting::Reader;
 use crate::rows::account_rows;
 use crate::{StoreError, migrations};
 
@@ -140,7 +141,7 @@ pub(crate) struct Connections {
     dialect: Dialect,
     writer: Arc<Pool>,
     groups: Arc<Pool>,
-    reader: Arc<Pool>,
+    reader: Reader,
 }
 
 impl Connections {
@@ -213,19 +214,24 @@ impl Connections {
 
     fn of_file(writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
         let writer = Arc::new(Pool::of_file(writer));
-        let reader = Arc::new(Pool::of_file(reader));
-        Self { dialect: Dialect::Sqlite, groups: Arc::clone(&writer), writer, reader }
+        let (dialect, groups) = (Dialect::Sqlite, Arc::clone(&writer));
+        Self { dialect, groups, writer, reader: Reader { dialect, pool: Arc::new(Pool::of_file(reader)) } }
     }
 
     fn pooled(dialect: Dialect, pool: Pool, groups: Pool) -> Self {
         let pool = Arc::new(pool);
-        Self { dialect, writer: Arc::clone(&pool), groups: Arc::new(groups), reader: pool }
+        Self {
+            dialect,
+            writer: Arc::clone(&pool),
+            groups: Arc::new(groups),
+            reader: Reader { dialect, pool },
+        }
     }
 
     /// Tells a test what is asked of the database by those who read.
     #[cfg(test)]
     pub(crate) fn observe_reads(&self, asked: impl Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static) {
-        self.reader.observe(asked);
+        self.reader.pool.observe(asked);
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -233,7 +239,7 @@ impl Connections {
     }
 
     /// For single statements that read.
-    pub(crate) fn reader(&self) -> &Pool {
+    pub(crate) fn reader(&self) -> &Reader {
         &self.reader
     }
 
@@ -285,7 +291,7 @@ impl Connections {
 
     /// Begins a transaction whose statements all see the same moment.
     pub(crate) async fn begin_snapshot(&self) -> Result<Reading<'_>, StoreError> {
-        self.reader.begin_reading(self.dialect.to_read_one_moment()).await
+        self.reader.begin_snapshot().await
     }
 }
 

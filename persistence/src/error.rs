@@ -10,6 +10,9 @@ use sea_orm::{DbErr, SqlErr};
 
 use crate::durability::LossySettings;
 
+/// The step of a commit. When its answer is lost, nobody here knows whether it happened.
+pub(crate) const COMMIT: &str = "commit";
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -87,6 +87,7 @@ mod pages;
 #[cfg(test)]
 mod plans;
 mod pool;
+mod reconnecting;
 mod rows;
 mod since_boot;
 mod store;

@@ -149,18 +149,34 @@ impl Pool {
         F: Future<Output = Result<T, StoreError>>,
     {
         self.within(limit, |connections| async move {
-            let begun = connections.begin_with_options(options).await;
+            let begun = self.begin(connections, options).await;
             work(begun.map_err(StoreError::at("begin a transaction"))?).await
         })
         .await
     }
 
     /// Begins a transaction that reads.
-    pub(crate) async fn begin_reading(&self, options: TransactionOptions) -> Result<Reading<'_>, StoreError> {
-        let begun =
-            |connections: DatabaseConnection| async move { connections.begin_with_options(options).await };
-        let begun = self.within(STATEMENT_LIMIT, begun).await;
-        Ok(Reading { transaction: begun.map_err(StoreError::at("begin a transaction"))?, pool: self })
+    pub(crate) async fn begin_reading(&self, options: TransactionOptions) -> Result<Reading<'_>, DbErr> {
+        let begun = self.within(STATEMENT_LIMIT, |connections| self.begin(connections, options)).await;
+        Ok(Reading { transaction: begun?, pool: self })
+    }
+
+    /// To its end, also when the caller is cancelled: a connection whose BEGIN was not answered would go back to the pool,
+    /// and what others then do on it would be part of that transaction.
+    async fn begin(
+        &self,
+        connections: DatabaseConnection,
+        options: TransactionOptions,
+    ) -> Result<DatabaseTransaction, DbErr> {
+        if self.again.is_none() {
+            return connections.begin_with_options(options).await;
+        }
+        let begun = tokio::spawn(async move { connections.begin_with_options(options).await });
+        match begun.await {
+            Ok(begun) => begun,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(DbErr::Conn(RuntimeErr::Internal("the program is stopping".to_owned()))),
+        }
     }
 
     fn elapsed(&self) -> u64 {

@@ -55,6 +55,10 @@ impl TestDatabase {
         }
     }
 
+    pub(crate) fn of_server(backend: Backend, url: String) -> Self {
+        Self { url, backend, _folder: None }
+    }
+
     /// Its address, as the store takes it.
     #[must_use]
     pub fn parsed(&self) -> DatabaseUrl {

@@ -16,7 +16,9 @@ pub mod mariadb;
 mod names;
 mod patience;
 pub mod postgres;
+mod restartable;
 mod samples;
+mod supervisor;
 mod world;
 
 pub use acts::{acknowledge, enrol, issue, open, seal, user};
@@ -25,5 +27,6 @@ pub use events::{event, operator_event};
 pub use grants::{as_agent, as_operator, as_system, facts, list_of, owner, reaching, resource_of, view};
 pub use names::{ACCOUNT, DAY, START, account, at, instance, other_account, region};
 pub use patience::{PATIENCE, until, until_async};
+pub use restartable::RestartableServer;
 pub use samples::{agent, arrived, join_token, opened, recording, sealed, segment};
 pub use world::World;

@@ -2,16 +2,18 @@
 //! database for each test.
 //!
 //! A small shell script runs it and reads its own standard input, which ends when this process ends, for whatever
-//! reason. Then the script stops the server by its process id and removes the folder, so that nothing is left behind.
+//! reason. Then the script stops the server by its process id and removes the folder, so that nothing is left behind. Until
+//! then it stops and starts the server when it is told so.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+
+use crate::supervisor::Supervisor;
 
 /// What to do when the server programs are missing: the tests must not pass by not running.
 const MISSING: &str = "these tests need PostgreSQL's server programs, which are not installed; \
@@ -22,20 +24,26 @@ trap '' INT TERM HUP
 folder=$(mktemp -d "${0}/hansard-postgres-XXXXXX") || exit 1
 "$1/initdb" -D "$folder/data" -A trust -U postgres --locale=C.UTF-8 --no-sync > "$folder/initdb.log" 2>&1 || {
     cat "$folder/initdb.log" >&2; rm -rf "$folder"; exit 1; }
-"$1/postgres" -D "$folder/data" -k "$folder" -c listen_addresses='' -c max_connections=300 $2 < /dev/null > "$folder/postgres.log" 2>&1 &
-server=$!
+programs=$1 settings=$2
+start() {
+    "$programs/postgres" -D "$folder/data" -k "$folder" -c listen_addresses='' -c max_connections=300 $settings \
+        < /dev/null >> "$folder/postgres.log" 2>&1 &
+    server=$!
+}
+stop() { kill -QUIT $server 2> /dev/null; wait $server; }
+start
 echo "$folder"
-cat > /dev/null
-kill -QUIT $server 2> /dev/null
-wait $server
+while read -r command; do "$command"; echo "$command"; done
+stop
 rm -rf "$folder"
 "#;
 
-struct Server {
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
     folder: PathBuf,
     databases: AtomicU32,
-    // Kept because the field holds the shell's standard input open.
-    _supervisor: Child,
+    supervisor: Supervisor,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -45,22 +53,33 @@ pub const FAST: &str = "-F -c full_page_writes=off -c synchronous_commit=off";
 
 /// The address of a new, empty database. The settings of the first call apply to the server.
 pub async fn new_database(settings: &str) -> String {
-    let server = SERVER.get_or_init(|| start(settings));
-    let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
-    let administration = connect_when_ready(server).await;
-    administration
-        .execute_unprepared(&format!("CREATE DATABASE {name} STRATEGY FILE_COPY"))
-        .await
-        .expect("a database can be made");
-    administration.close().await.expect("the connection closes");
-    address(&server.folder, &name)
+    SERVER.get_or_init(|| start(settings)).new_database().await
+}
+
+impl Server {
+    /// The address of a new, empty database.
+    pub(crate) async fn new_database(&self) -> String {
+        let server = self;
+        let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
+        let administration = connect_when_ready(server).await;
+        administration
+            .execute_unprepared(&format!("CREATE DATABASE {name} STRATEGY FILE_COPY"))
+            .await
+            .expect("a database can be made");
+        administration.close().await.expect("the connection closes");
+        address(&server.folder, &name)
+    }
+
+    pub(crate) fn supervisor(&mut self) -> &mut Supervisor {
+        &mut self.supervisor
+    }
 }
 
 fn address(folder: &Path, database: &str) -> String {
     format!("postgres://postgres@localhost/{database}?host={}", folder.display())
 }
 
-fn start(settings: &str) -> Server {
+pub(crate) fn start(settings: &str) -> Server {
     let programs = server_programs().expect(MISSING);
     // The server refuses to run as root; its account must be able to reach the folder.
     let is_root = output_of("id", &["-u"]).trim() == "0";
@@ -73,16 +92,10 @@ fn start(settings: &str) -> Server {
     };
     let temporary = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
     command.arg("-c").arg(SCRIPT).arg(&temporary).arg(&programs).arg(settings).current_dir("/");
-    let mut supervisor = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a shell (and setpriv, as root) runs");
-    let mut folder = String::new();
-    let output = supervisor.stdout.take().expect("it was piped");
-    BufReader::new(output).read_line(&mut folder).expect("the shell prints text");
-    assert!(!folder.trim().is_empty(), "PostgreSQL could not be started; what it said stands above");
-    Server { folder: PathBuf::from(folder.trim()), databases: AtomicU32::new(0), _supervisor: supervisor }
+    let mut supervisor = Supervisor::start(&mut command);
+    let folder = supervisor.line();
+    assert!(!folder.is_empty(), "PostgreSQL could not be started; what it said stands above");
+    Server { folder: PathBuf::from(folder), databases: AtomicU32::new(0), supervisor }
 }
 
 async fn connect_when_ready(server: &Server) -> sea_orm::DatabaseConnection {

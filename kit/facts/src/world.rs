@@ -34,7 +34,11 @@ pub struct World {
 impl World {
     /// An empty store with two accounts.
     pub async fn new(backend: Backend) -> Self {
-        let database = TestDatabase::new(backend).await;
+        Self::on(TestDatabase::new(backend).await).await
+    }
+
+    /// The same on this empty database.
+    pub async fn on(database: TestDatabase) -> Self {
         let keys = Arc::new(ServerKeys::generate().unwrap());
         let store = Store::connect(database.parsed(), Arc::clone(&keys)).await.unwrap();
         for (account, key) in [(account(), "root-key"), (other_account(), "other-root-key")] {

@@ -161,16 +161,40 @@ impl Dialect {
             Self::MariaDb => mysql::is_undone_for_another(error),
         }
     }
+
+    /// Whether the connection was lost, or none could be made: the database was restarted, or another server takes over.
+    /// Nothing of a transaction remains that was not being committed.
+    pub(crate) fn has_lost_connection(self, error: &DbErr) -> bool {
+        match self {
+            // A file is not away for a moment.
+            Self::Sqlite => false,
+            Self::Postgres | Self::MariaDb => {
+                if let DbErr::ConnectionAcquire(_) = error {
+                    return true;
+                }
+                let Some(failed) = sqlx_error(error) else { return false };
+                match (failed, self) {
+                    (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, _) => true,
+                    (sqlx::Error::Database(said), Self::Postgres) => postgres::ends_connection(&**said),
+                    (sqlx::Error::Database(said), Self::MariaDb) => mysql::ends_connection(&**said),
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
 }
 
 fn driver_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))
-    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
-    else {
-        return None;
-    };
-    error.as_database_error()
+    sqlx_error(error)?.as_database_error()
 }
 
 /// How long a transaction may stand still before the database ends it, with its locks.

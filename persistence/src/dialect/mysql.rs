@@ -226,3 +226,10 @@ pub(super) fn is_undone_for_another(error: &dyn DatabaseError) -> bool {
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
     matches!(number, Some(1213 | 1205))
 }
+
+/// What a server says that ends a connection: `ER_SERVER_SHUTDOWN`, `ER_CONNECTION_KILLED`. And
+/// `ER_OPTION_PREVENTS_STATEMENT`, which a server says that only reads, because it is no longer the primary, or not yet.
+pub(super) fn ends_connection(error: &dyn DatabaseError) -> bool {
+    let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+    matches!(number, Some(1053 | 1927 | 1290))
+}

@@ -115,3 +115,12 @@ pub(super) fn is_one_of<'a>(
     };
     Expr::cust_with_exprs(condition, [column, Expr::val(values.collect::<Vec<_>>().join(","))])
 }
+
+/// What a server says that ends a connection, or takes none: the class "connection exception", and `admin_shutdown`,
+/// `crash_shutdown` and `cannot_connect_now`. And `read_only_sql_transaction`, which a server says that is no longer the
+/// primary, or not yet.
+pub(super) fn ends_connection(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| {
+        code.starts_with("08") || ["57P01", "57P02", "57P03", "25006"].contains(&code.as_ref())
+    })
+}

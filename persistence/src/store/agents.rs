@@ -7,6 +7,7 @@ use domain::audit::AuditEvent;
 use domain::gate::Granted;
 use domain::{AgentId, Timestamp};
 
+use super::begun_anew::begun_anew;
 use super::{Revision, Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
 use crate::rows::agent_rows::Which;
@@ -129,8 +130,12 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let Scope { account, instance, .. } = Scope::of(granted);
-        let writer = self.inner.connections.writer();
-        agent_rows::mark_seen(writer, &account, instance.as_ref(), agent, at, SEEN_AT_MOST_EVERY_MILLIS).await
+        let connections = &self.inner.connections;
+        begun_anew(connections, || {
+            let (writer, instance) = (connections.writer(), instance.as_ref());
+            agent_rows::mark_seen(writer, &account, instance, agent, at, SEEN_AT_MOST_EVERY_MILLIS)
+        })
+        .await
     }
 
     /// Notes what an agent of the grant's instance states about itself when it connects.

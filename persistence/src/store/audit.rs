@@ -14,6 +14,7 @@ use super::Store;
 use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::event::WrittenEvent;
 use crate::database::Connections;
+use crate::error::COMMIT;
 use crate::pages::{Slice, next_token};
 use crate::rows::{audit_list_rows, audit_rows, audit_writer_rows};
 use crate::{AuditFilter, AuditPage, AuditQuery, PageRequest, StoreError};
@@ -173,7 +174,7 @@ impl AuditWriter {
             audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
         }
         audit_rows::insert_all(&transaction, &own.writer_id, links).await?;
-        transaction.commit().await.map_err(StoreError::at("commit"))?;
+        transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         own.head = Head::Known(tried);
         drop(own);
         self.written.notify_one();

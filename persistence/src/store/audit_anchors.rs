@@ -7,10 +7,12 @@ use domain::Timestamp;
 use domain::server_keys::ServerKeys;
 use sea_orm::DatabaseTransaction;
 
+use super::begun_anew::begun_anew;
 use super::{Inner, Store};
 use crate::StoreError;
 use crate::audit::anchor::{Anchor, Claim, SignedAnchor};
 use crate::audit::chain::Link;
+use crate::error::COMMIT;
 use crate::rows::audit_writer_rows::OpenWriter;
 use crate::rows::{audit_anchor_rows, audit_writer_rows};
 
@@ -43,6 +45,10 @@ impl Store {
     }
 
     async fn anchor(&self, now: Timestamp, end: bool) -> Result<(), StoreError> {
+        begun_anew(&self.inner.connections, || self.anchor_once(now, end)).await
+    }
+
+    async fn anchor_once(&self, now: Timestamp, end: bool) -> Result<(), StoreError> {
         let inner = &self.inner;
         let mut anchored = inner.anchored.0.lock().await;
         let open = audit_writer_rows::open(inner.connections.reader()).await?;
@@ -117,7 +123,7 @@ impl Inner {
         for writer in open.iter().filter(silent) {
             audit_writer_rows::close(&transaction, &writer.writer_id, now).await?;
         }
-        transaction.commit().await.map_err(StoreError::at("commit"))?;
+        transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         inner.exports.kept.add(made);
         own.last_anchor = Some(last_anchor);
         own.given_up.clear();

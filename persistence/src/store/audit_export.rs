@@ -14,11 +14,13 @@ use sea_orm::DatabaseTransaction;
 
 use super::Store;
 use super::audit_kept::KeptTo;
+use super::begun_anew::begun_anew;
 use super::blocking::blocking;
 use crate::StoreError;
 use crate::audit::days::Day;
 use crate::audit::line::ExportedLine;
 use crate::audit::log::{AuditLog, AuditLogError};
+use crate::error::COMMIT;
 use crate::rows::audit_export_rows::{self, ExportedRange, LineKind};
 use crate::rows::audit_writer_rows::{Exported, ExportedWriter};
 use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
@@ -109,7 +111,7 @@ impl Store {
         let connections = &self.inner.connections;
         let origin = locked(log, |log| log.origin().to_owned());
         if audit_writer_rows::any_without_origin(connections.reader()).await? {
-            audit_writer_rows::take_on(connections.writer(), &origin).await?;
+            begun_anew(connections, || audit_writer_rows::take_on(connections.writer(), &origin)).await?;
         }
         // Read before the rows: whatever these anchors refer to is committed, and is therefore in the files before them.
         let writers = audit_writer_rows::to_export(connections.reader(), &origin).await?;
@@ -144,14 +146,14 @@ impl Store {
         if ranges.is_empty() {
             return Ok(());
         }
-        let ranges = &ranges;
+        let (connections, ranges) = (&self.inner.connections, &ranges);
         let note = |transaction: DatabaseTransaction| async move {
             for range in ranges {
                 audit_export_rows::note(&transaction, origin, range, now).await?;
             }
-            transaction.commit().await.map_err(StoreError::at("commit"))
+            transaction.commit().await.map_err(StoreError::at(COMMIT))
         };
-        self.inner.connections.write(note).await?;
+        begun_anew(connections, || connections.write(note)).await?;
         // Only one round runs at a time: nobody has added to it.
         unnoted.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
@@ -222,8 +224,12 @@ impl Store {
         }
         for writer in &finished {
             let position = position(log, writer);
-            audit_writer_rows::exported(self.inner.connections.writer(), &writer.writer_id, position, now)
-                .await?;
+            let connections = &self.inner.connections;
+            let writer_id = &writer.writer_id;
+            begun_anew(connections, || {
+                audit_writer_rows::exported(connections.writer(), writer_id, position, now)
+            })
+            .await?;
         }
         let finished: BTreeSet<String> = finished.iter().map(|writer| writer.writer_id.clone()).collect();
         let log = Arc::clone(log);

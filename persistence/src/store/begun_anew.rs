@@ -1,4 +1,5 @@
-//! Retrying a transaction that the database rolled back in favour of another one.
+//! Retrying a transaction that the database rolled back in favour of another one, or whose connection was lost before it
+//! was committed. When the answer to a commit is lost, nothing is retried: it may have been done.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use sea_orm::DbErr;
 use crate::StoreError;
 use crate::database::Connections;
 use crate::dialect::Dialect;
+use crate::error::COMMIT;
+use crate::reconnecting;
 
 /// The total number of attempts. Of two transactions that wait for each other the database rolls one back, so that the
 /// other can continue; the same transaction is hit more than a few times only where very many change the same rows.
@@ -16,9 +19,9 @@ const ATTEMPTS: u32 = 8;
 /// caller is waiting.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Runs one transaction or one statement, and runs it again when the database rolled it back in favour of another one, or
-/// could not do it for a reason that these connections can take away. Nothing remains of a rolled-back attempt, so that the
-/// effect happens once.
+/// Runs one transaction, or one statement that may be repeated, and runs it again when the database rolled it back in
+/// favour of another one, when the connection was lost, or when the database could not do it for a reason that these
+/// connections can take away. Nothing remains of a rolled-back attempt, so that the effect happens once.
 pub(super) async fn begun_anew<T, F>(connections: &Connections, once: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -41,9 +44,19 @@ async fn begun_anew_if<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let (since, mut attempt) = (Instant::now(), 1);
+    let (since, mut attempt, mut lost) = (Instant::now(), 1, 0);
     loop {
         let undone = match once().await {
+            Err(StoreError::Unavailable { step, source })
+                if step != COMMIT
+                    && dialect.has_lost_connection(&source)
+                    && since.elapsed() < reconnecting::PATIENCE =>
+            {
+                lost += 1;
+                tracing::debug!(lost, %source, step, "a connection was lost in a transaction, which is begun anew");
+                tokio::time::sleep(reconnecting::pause(lost)).await;
+                continue;
+            }
             Err(StoreError::Unavailable { step, source })
                 if dialect.is_undone_for_another(&source) || is_mended(connections, &source).await =>
             {
@@ -117,6 +130,28 @@ mod tests {
         };
         let settled = begun_anew_if(dialect, None, once).await;
         (times.load(Ordering::Relaxed), settled.is_ok())
+    }
+
+    fn lost(step: &'static str) -> StoreError {
+        let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        StoreError::at(step)(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(error)))))
+    }
+
+    /// A lost connection takes the transaction with it, unless it was being committed: then nobody knows.
+    #[tokio::test]
+    async fn what_was_lost_before_its_commit_is_done_anew() {
+        let times = |step, failures: u32| async move {
+            let times = AtomicU32::new(0);
+            let once = || async {
+                if times.fetch_add(1, Ordering::Relaxed) < failures { Err(lost(step)) } else { Ok(()) }
+            };
+            let settled = begun_anew_if(Dialect::Postgres, None, once).await;
+            (times.load(Ordering::Relaxed), settled.is_ok())
+        };
+        assert_eq!(times("write a row", 20).await, (21, true), "a pool of lost connections");
+        assert_eq!(times(COMMIT, 1).await, (1, false));
+        assert_eq!(done(Dialect::Postgres, "57P01", 3).await, (4, true));
+        assert!(!times("write a row", u32::MAX).await.1);
     }
 
     #[tokio::test]

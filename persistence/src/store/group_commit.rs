@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::begun_anew::begun_anew;
 use super::{Inner, NonceClaim, Store};
 use crate::StoreError;
+use crate::error::COMMIT;
 use crate::rows::revision_rows;
 use crate::since_boot::SinceBoot;
 
@@ -279,7 +280,7 @@ impl Inner {
         let committed = jobs.iter().zip(&settled).filter(|(_, settled)| is_committed(**settled));
         let events: Vec<&AuditEvent> = committed.flat_map(|(job, _)| &job.events).collect();
         if events.is_empty() {
-            transaction.commit().await.map_err(StoreError::at("commit"))?;
+            transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         } else {
             self.audit.append_and_commit(transaction, events).await?;
         }

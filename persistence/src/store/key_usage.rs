@@ -11,7 +11,9 @@ use domain::identity::{AccessKeyId, AccessKeyUse};
 use sea_orm::DatabaseTransaction;
 
 use super::Store;
+use super::begun_anew::begun_anew;
 use crate::StoreError;
+use crate::error::COMMIT;
 use crate::rows::access_key_rows;
 
 /// How many keys one transaction writes, for which all calls wait on SQLite.
@@ -84,15 +86,15 @@ impl Store {
 
     /// Written in the order of the ids, so that replicas wait for one another but never in a circle.
     async fn write_key_uses(&self, noted: &Uses) -> Result<(), StoreError> {
-        let noted: Vec<_> = noted.iter().collect();
+        let (connections, noted) = (&self.inner.connections, noted.iter().collect::<Vec<_>>());
         for piece in noted.chunks(MOST_AT_ONCE) {
             let write = |transaction: DatabaseTransaction| async move {
                 for (id, used) in piece {
                     access_key_rows::set_last_used(&transaction, id, used).await?;
                 }
-                transaction.commit().await.map_err(StoreError::at("commit"))
+                transaction.commit().await.map_err(StoreError::at(COMMIT))
             };
-            self.inner.connections.write(write).await?;
+            begun_anew(connections, || connections.write(write)).await?;
         }
         Ok(())
     }

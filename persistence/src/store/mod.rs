@@ -80,6 +80,7 @@ pub use waiting::ListsWaiting;
 use crate::compiled_policies::CompiledPolicies;
 use crate::database::Connections;
 use crate::durability::{self, Durability, LossySettings};
+use crate::error::COMMIT;
 use crate::nonces::Nonces;
 use crate::rows::revision_rows;
 use crate::{DatabaseUrl, StoreError};
@@ -421,7 +422,7 @@ impl Inner {
         }
         let events = audit(&made, account)?;
         if events.is_empty() {
-            transaction.commit().await.map_err(StoreError::at("commit"))?;
+            transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         } else {
             self.audit.append_change_and_commit(&self.connections, transaction, &events).await?;
         }
