@@ -63,6 +63,9 @@ pub struct ContinuityRows {
     pub agents: BTreeMap<AgentId, AgentRows>,
     /// What was read from objects earlier.
     pub links: BTreeMap<TerminalSessionToken, RecordingLink>,
+    /// Whether rows of the trail were pruned whose files are not at hand, such as another replica's: a recording that only
+    /// these speak of is then not missed.
+    pub trail_is_partly_elsewhere: bool,
 }
 
 /// A missing recording with its agent.

@@ -116,6 +116,7 @@ pub use lists::{
 };
 pub use markers::{MarkerPage, MarkerRequest};
 pub use store::{
-    AuditExport, AuditExportError, AuditExports, Change, Deciding, HeldAgainst, KeepAnchorsError, LinkTaken,
-    ListsWaiting, NonceClaim, PutAway, RemovedAgent, Settled, Store, TagPage, TagQuery, Taking,
+    AuditExport, AuditExportError, AuditExports, AuditPruning, Change, Deciding, HeldAgainst,
+    KeepAnchorsError, LinkTaken, ListsWaiting, NonceClaim, PutAway, RemovedAgent, Settled, Store, TagPage,
+    TagQuery, Taking, WithheldPruning,
 };

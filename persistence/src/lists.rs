@@ -107,6 +107,9 @@ pub struct AuditPage {
     pub events: Vec<AuditEvent>,
     /// The token for the next page; `None` when nothing follows.
     pub next_token: Option<String>,
+    /// On the last page, the time before which events were removed from the database once they had been exported; `None`
+    /// when the list does not reach so far back, or nothing was removed.
+    pub pruned_before: Option<Timestamp>,
 }
 
 /// A claimed segment.

@@ -336,7 +336,7 @@ async fn a_recording_known_only_from_links_is_gone(running: Running) {
     let sqlite = running.database_address().starts_with("sqlite");
     let lift = match sqlite {
         true => "DROP TRIGGER audit_events_undeleted",
-        false => "DROP TRIGGER audit_events_append_only ON audit_events",
+        false => "DROP TRIGGER audit_events_undeleted ON audit_events",
     };
     execute(&running, lift).await;
     execute(&running, &format!("DELETE FROM audit_events WHERE recording = '{}'", session.token())).await;

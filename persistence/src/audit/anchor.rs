@@ -9,7 +9,11 @@
 //! head <sequence> <chain value>
 //! end                                    (only when the writer writes nothing more)
 //! other <writer id> <sequence> <chain value>       (any number)
+//! pruned <writer id> <sequence> <chain value>      (any number; the last row that was removed, and its chain value)
 //! ```
+//!
+//! An anchor that says what was pruned is written before the rows are removed. Its place in its writer's anchors is signed
+//! with it, so that it can be neither copied to another place nor moved forward.
 
 use std::fmt::Write as _;
 
@@ -35,6 +39,8 @@ pub(crate) struct Anchor {
     pub(crate) end: bool,
     /// The heads of other writers.
     pub(crate) others: Vec<Claim>,
+    /// The last rows of writers that were removed after they had been exported; all rows before them were too.
+    pub(crate) pruned: Vec<Claim>,
 }
 
 /// The claim that a writer's chain had this value at this place.
@@ -79,9 +85,11 @@ impl Anchor {
         if self.end {
             text.push_str("end\n");
         }
-        for Claim { writer_id, link } in &self.others {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "other {writer_id} {} {}", link.sequence, hex::encode(link.chain));
+        for (word, claims) in [("other", &self.others), ("pruned", &self.pruned)] {
+            for Claim { writer_id, link } in claims {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{word} {writer_id} {} {}", link.sequence, hex::encode(link.chain));
+            }
         }
         text
     }
@@ -110,13 +118,18 @@ impl Anchor {
         let previous = hex_32(lines.next()?.strip_prefix("previous ")?)?;
         let head = link(lines.next()?.strip_prefix("head ")?)?;
         let end = lines.next_if(|line| *line == "end").is_some();
-        let others = lines
-            .map(|line| {
-                let (writer_id, rest) = line.strip_prefix("other ")?.split_once(' ')?;
-                Some(Claim { writer_id: writer_id.to_owned(), link: link(rest)? })
-            })
-            .collect::<Option<_>>()?;
-        let anchor = Self { writer_id, number, at, previous, head, end, others };
+        let (mut others, mut pruned) = (Vec::new(), Vec::new());
+        for line in lines {
+            let (word, rest) = line.split_once(' ')?;
+            let (writer_id, rest) = rest.split_once(' ')?;
+            let claim = Claim { writer_id: writer_id.to_owned(), link: link(rest)? };
+            match word {
+                "other" => others.push(claim),
+                "pruned" => pruned.push(claim),
+                _ => return None,
+            }
+        }
+        let anchor = Self { writer_id, number, at, previous, head, end, others, pruned };
         // An anchor has exactly one text, so that nothing can be hidden in a different spelling.
         (anchor.to_text() == text).then_some(anchor)
     }
@@ -159,12 +172,16 @@ mod tests {
     fn an_anchor_reads_back_and_only_its_signer_made_it() {
         let keys = ServerKeys::generate().unwrap();
         let link = |sequence, byte| Link { sequence, chain: [byte; 32] };
-        for (end, others) in
-            [(false, vec![]), (true, vec![Claim { writer_id: "b".repeat(32), link: link(9, 9) }])]
-        {
+        let claim =
+            |writer: &str, sequence, byte| Claim { writer_id: writer.repeat(32), link: link(sequence, byte) };
+        for (end, others, pruned) in [
+            (false, vec![], vec![]),
+            (true, vec![claim("b", 9, 9)], vec![]),
+            (false, vec![claim("b", 9, 9)], vec![claim("a", 3, 4), claim("b", 5, 6)]),
+        ] {
             let (head, previous) = (link(7, 1), [3; 32]);
             let writer_id = "a".repeat(32);
-            let anchor = Anchor { writer_id, number: 2, at: -5, previous, head, end, others };
+            let anchor = Anchor { writer_id, number: 2, at: -5, previous, head, end, others, pruned };
             let signed = anchor.signed(&keys);
             assert_eq!(signed.read(), Some(anchor));
             assert_eq!(signed.check(Some(&keys)), Signed::Yes);

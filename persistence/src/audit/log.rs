@@ -169,6 +169,11 @@ impl AuditLog {
         Ok(log)
     }
 
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The id of the folder.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
@@ -336,7 +341,7 @@ impl AuditLog {
 }
 
 /// Longer lines are not ours: an anchor names at most 500 other writers, and no text of an event is longer than a call.
-pub(super) const LINE_LIMIT: u64 = 4 * 1024 * 1024;
+pub(crate) const LINE_LIMIT: u64 = 4 * 1024 * 1024;
 
 fn advance(positions: &mut BTreeMap<String, Exported>, line: &ExportedLine) {
     match line {

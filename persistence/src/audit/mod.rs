@@ -17,6 +17,8 @@
 //!   removed anchor leaves a gap.
 //! - Rows added to a finished chain: an orderly end is marked by a signed anchor; after any other end, added rows stay
 //!   without an anchor, and are reported as such once they are an hour older than the newest row of all.
+//! - Rows that were removed, also old ones: those that were pruned are named by a signed anchor, with the chain value of the
+//!   last of them ([`pruning`]), from which the rest of the chain follows.
 //! - Rows added to the chain of a running control plane: it remembers its own head, ends the chain there with a signed
 //!   anchor, and begins another.
 //!
@@ -29,6 +31,8 @@
 //!   them.
 //! - Making the database forget what was exported, and removing the files: their absence is not reported then, but what
 //!   they held is in the database, where the chains protect it.
+//! - Rows that were pruned, together with the files that hold them, which `hansard audit verify` then misses; what they said
+//!   is lost. Ship the files elsewhere before rows are pruned.
 //! - With the server keys too, everything, unless exported files are out of reach. Ship them to another machine.
 //! - Rows added, with a correctly computed chain, to a writer that was killed and is not yet known to be dead (an hour).
 
@@ -39,5 +43,6 @@ pub(crate) mod event;
 pub(crate) mod kept_anchors;
 pub(crate) mod line;
 pub(crate) mod log;
+pub(crate) mod pruning;
 pub(crate) mod ranges;
 pub(crate) mod verify;

@@ -78,6 +78,13 @@ pub enum AuditFault {
     Elsewhere,
     /// An anchor that was kept elsewhere is missing from the database, or differs from the one there.
     RolledBack,
+    /// Rows up to this number were pruned, as a signed anchor says, and the exported files that hold them were not read.
+    Pruned {
+        /// The last of them.
+        through: u64,
+    },
+    /// The database lets rows be removed, up to the place, of which no signed anchor says that they were pruned.
+    PruningForged,
 }
 
 impl AuditFault {
@@ -99,6 +106,8 @@ impl AuditFault {
             Self::NotExported { .. } => "NotExported",
             Self::Elsewhere => "Elsewhere",
             Self::RolledBack => "RolledBack",
+            Self::Pruned { .. } => "Pruned",
+            Self::PruningForged => "PruningForged",
         }
     }
 
@@ -109,7 +118,8 @@ impl AuditFault {
             Self::Missing { through }
             | Self::TailMissing { through }
             | Self::NotInFiles { through }
-            | Self::NotExported { through } => Some(through),
+            | Self::NotExported { through }
+            | Self::Pruned { through } => Some(through),
             _ => None,
         }
     }
@@ -117,7 +127,7 @@ impl AuditFault {
     fn verdict(self) -> AuditVerdict {
         match self {
             Self::Unanchored => AuditVerdict::Unanchored,
-            Self::NotExported { .. } | Self::Elsewhere => AuditVerdict::Incomplete,
+            Self::NotExported { .. } | Self::Elsewhere | Self::Pruned { .. } => AuditVerdict::Incomplete,
             _ => AuditVerdict::Inconsistent,
         }
     }
@@ -149,6 +159,8 @@ pub struct CheckedWriter {
     pub last: Option<(u64, Timestamp)>,
     /// The row up to which signed anchors vouch for it.
     pub anchored: u64,
+    /// The row up to which it was pruned, as a signed anchor says; 0 when it was not.
+    pub pruned: u64,
     /// The result for this writer.
     pub verdict: AuditVerdict,
 }
@@ -212,6 +224,8 @@ pub(crate) struct ChainCheck {
     before: u64,
     /// The link that the next row must follow; `None` when it is not known, after a gap.
     base: Option<Link>,
+    /// The last row that was pruned, as a signed anchor says.
+    pruned: Option<Link>,
     /// The row after which the chain has ended.
     end: Option<u64>,
     /// The row up to which it is vouched for, and what lies beyond: the first row, the earliest time, how many.
@@ -229,10 +243,16 @@ impl ChainCheck {
             last: None,
             before: 0,
             base: Some(first_link(writer_id)),
+            pruned: None,
             end,
             anchored,
             beyond: None,
         }
+    }
+
+    /// For a chain whose rows up to a link were pruned, some of which may still be there.
+    pub(crate) fn pruned(self, last: Link) -> Self {
+        Self { before: last.sequence, base: Some(last), pruned: Some(last), ..self }
     }
 
     /// For a chain whose beginning may be elsewhere.
@@ -256,8 +276,10 @@ impl ChainCheck {
         self.base = None;
     }
 
+    /// The last row that is there, or was there until it was pruned.
     pub(crate) fn last_row(&self) -> u64 {
-        self.last.map_or(0, |(number, _)| number)
+        let pruned = self.pruned.map_or(0, |link| link.sequence);
+        self.last.map_or(0, |(number, _)| number).max(pruned)
     }
 
     fn last_link(&self) -> Option<Link> {
@@ -267,6 +289,11 @@ impl ChainCheck {
     /// The next row.
     pub(crate) fn row(&mut self, row: &ChainedEvent, findings: &mut Findings) {
         let (writer, number) = (Some(self.writer_id.as_str()), row.sequence);
+        if self.rows == 0 && self.pruned.is_some_and(|last| (1..=last.sequence).contains(&number)) {
+            // The removal has not come so far yet.
+            self.before = number - 1;
+            self.base = None;
+        }
         if number <= self.before {
             let why = format!("row {number} stands behind row {}", self.before);
             findings.add(writer, number, AuditFault::Line, why);
@@ -288,6 +315,10 @@ impl ChainCheck {
                 "row {number} was changed, moved or put in: its texts and its place do not give its chain value"
             );
             findings.add(writer, number, AuditFault::Changed, why);
+        }
+        if self.pruned.is_some_and(|last| last.sequence == number && link != Some(last)) {
+            let why = format!("row {number} is not the one that was said to be pruned");
+            findings.add(writer, number, AuditFault::Rewritten, why);
         }
         if row.event.instance_id != row.event.derived_instance() {
             let why = format!("row {number} is filed under another instance than its resource names");
@@ -322,7 +353,7 @@ impl ChainCheck {
             return;
         }
         let writer = Some(self.writer_id.as_str());
-        if self.rows == 0 {
+        if last == 0 {
             let why = format!("all rows of this writer are missing: {who} speaks of {sequence}");
             findings.add(writer, 0, AuditFault::WriterMissing, why);
         } else {
@@ -419,6 +450,7 @@ pub(crate) fn verification(
             first: chain.first.map(place),
             last: chain.last.map(place),
             anchored: chain.anchored.min(chain.last_row()),
+            pruned: chain.pruned.map_or(0, |link| link.sequence),
             writer_id: chain.writer_id,
         })
         .collect();

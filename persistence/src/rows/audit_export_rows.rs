@@ -10,6 +10,7 @@ use sea_orm::{
 
 use super::{Reading, column_number};
 use crate::audit::days::Day;
+use crate::dialect::insert_unless_taken;
 use crate::{CorruptRow, StoreError};
 
 mod row {
@@ -70,16 +71,7 @@ pub(crate) async fn note(
     range: &ExportedRange,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let model = row::ActiveModel {
-        origin: Set(origin.to_owned()),
-        day: Set(range.day.as_str().to_owned()),
-        writer_id: Set(range.writer_id.clone()),
-        kind: Set(range.kind.as_str().to_owned()),
-        first_number: Set(column_number(range.first)),
-        last_number: Set(column_number(range.last)),
-        exported_at: Set(now.as_millis()),
-    };
-    row::Entity::insert(model)
+    row::Entity::insert(model(origin, range, now))
         .on_conflict(
             OnConflict::columns([
                 row::Column::Origin,
@@ -94,6 +86,32 @@ pub(crate) async fn note(
         .await
         .map(drop)
         .map_err(StoreError::at("write down an audit export"))
+}
+
+/// Notes what was found in the file of a day, unless something is noted of this writer and day already.
+pub(crate) async fn note_found(
+    connection: &impl ConnectionTrait,
+    origin: &str,
+    range: &ExportedRange,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let key = [row::Column::Origin, row::Column::Day, row::Column::WriterId, row::Column::Kind];
+    insert_unless_taken(connection, row::Entity::insert(model(origin, range, now)), key)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("write down an audit export"))
+}
+
+fn model(origin: &str, range: &ExportedRange, now: Timestamp) -> row::ActiveModel {
+    row::ActiveModel {
+        origin: Set(origin.to_owned()),
+        day: Set(range.day.as_str().to_owned()),
+        writer_id: Set(range.writer_id.clone()),
+        kind: Set(range.kind.as_str().to_owned()),
+        first_number: Set(column_number(range.first)),
+        last_number: Set(column_number(range.last)),
+        exported_at: Set(now.as_millis()),
+    }
 }
 
 /// What was exported to a folder, in the order of its keys, after one of them.

@@ -185,6 +185,62 @@ pub(crate) async fn times(
     Ok(found.and_then(|(earliest, latest)| earliest.zip(latest)))
 }
 
+/// The first row of a writer that is still there, and its time.
+pub(crate) async fn first(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+) -> Result<Option<(u64, i64)>, StoreError> {
+    let found: Option<(i64, i64)> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Sequence)
+        .column(row::Column::At)
+        .filter(row::Column::WriterId.eq(writer_id))
+        .order_by_asc(row::Column::Sequence)
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read an audit row"))?;
+    Ok(found.map(|(sequence, at)| (sequence.unsigned_abs(), at)))
+}
+
+/// The first row of a writer that is not older than a moment.
+pub(crate) async fn first_since(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+    since: i64,
+) -> Result<Option<u64>, StoreError> {
+    let found: Option<i64> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Sequence)
+        .filter(row::Column::WriterId.eq(writer_id))
+        .filter(row::Column::At.gte(since))
+        .order_by_asc(row::Column::Sequence)
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read an audit row"))?;
+    Ok(found.map(i64::unsigned_abs))
+}
+
+/// Removes rows of a writer from one number through another; returns how many. The database refuses it for rows that no
+/// anchor names as pruned.
+pub(crate) async fn delete(
+    transaction: &DatabaseTransaction,
+    writer_id: &str,
+    first: u64,
+    through: u64,
+) -> Result<u64, StoreError> {
+    let deleted = row::Entity::delete_many()
+        .filter(row::Column::WriterId.eq(writer_id))
+        .filter(row::Column::Sequence.between(column_number(first), column_number(through)))
+        .exec(transaction)
+        .await
+        .map_err(StoreError::at("prune audit rows"))?;
+    Ok(deleted.rows_affected)
+}
+
 /// The next writer, by id, that has rows, so that all writers are found with one index step each.
 pub(crate) async fn writer_after(
     connection: &impl ConnectionTrait,

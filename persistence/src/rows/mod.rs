@@ -15,6 +15,7 @@ pub(crate) mod attachment_rows;
 pub(crate) mod audit_anchor_rows;
 pub(crate) mod audit_export_rows;
 pub(crate) mod audit_list_rows;
+pub(crate) mod audit_pruned_rows;
 pub(crate) mod audit_recording_rows;
 pub(crate) mod audit_rows;
 pub(crate) mod audit_writer_rows;

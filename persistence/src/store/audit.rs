@@ -16,7 +16,7 @@ use crate::audit::event::WrittenEvent;
 use crate::database::Connections;
 use crate::error::COMMIT;
 use crate::pages::{Slice, next_token};
-use crate::rows::{audit_list_rows, audit_rows, audit_writer_rows};
+use crate::rows::{audit_list_rows, audit_pruned_rows, audit_rows, audit_writer_rows};
 use crate::{AuditFilter, AuditPage, AuditQuery, PageRequest, StoreError};
 
 pub(super) struct AuditWriter {
@@ -199,7 +199,17 @@ impl Store {
         let mut rows = audit_list_rows::list(reader, account, instance, &query.filter, &slice).await?;
         let more = slice.cut(&mut rows);
         let next_token = rows.last().filter(|_| more).map(|(cursor, _)| next_token(&question, cursor));
-        Ok(AuditPage { events: rows.into_iter().map(|(_, event)| event).collect(), next_token })
+        let pruned_before = match &next_token {
+            Some(_) => None,
+            None => audit_pruned_rows::rows_before(reader).await?,
+        };
+        let pruned_before =
+            pruned_before.filter(|pruned| query.filter.from.is_none_or(|from| from < *pruned));
+        Ok(AuditPage {
+            events: rows.into_iter().map(|(_, event)| event).collect(),
+            next_token,
+            pruned_before,
+        })
     }
 
     /// The latest audit rows of the account, the newest first.

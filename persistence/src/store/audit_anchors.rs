@@ -106,6 +106,7 @@ impl Inner {
                     head,
                     end: end && part == last_part,
                     others: others.to_vec(),
+                    pruned: Vec::new(),
                 }
                 .signed(&inner.keys);
                 audit_anchor_rows::insert(&transaction, &anchor).await?;
@@ -156,6 +157,7 @@ async fn sign_off(
         head,
         end: true,
         others: Vec::new(),
+        pruned: Vec::new(),
     }
     .signed(keys);
     audit_anchor_rows::insert(transaction, &anchor).await?;
@@ -163,7 +165,7 @@ async fn sign_off(
     Ok(anchor)
 }
 
-async fn find_last_anchor(
+pub(super) async fn find_last_anchor(
     transaction: &DatabaseTransaction,
     writer_id: &str,
 ) -> Result<(u64, [u8; 32]), StoreError> {

@@ -14,6 +14,7 @@ use sea_orm::DatabaseTransaction;
 
 use super::Store;
 use super::audit_kept::KeptTo;
+use super::audit_pruned::ReadDays;
 use super::begun_anew::begun_anew;
 use super::blocking::blocking;
 use crate::StoreError;
@@ -54,12 +55,14 @@ pub enum AuditExportError {
 
 #[derive(Debug, Default)]
 pub(super) struct Exports {
-    log: OnceLock<Arc<Mutex<AuditLog>>>,
+    pub(super) log: OnceLock<Arc<Mutex<AuditLog>>>,
     one_at_a_time: tokio::sync::Mutex<()>,
     /// What was written to files and is not yet noted in the database.
     unnoted: Mutex<Vec<ExportedRange>>,
     behind: AtomicBool,
     pub(super) kept: KeptTo,
+    /// What was read in files of rows that were pruned.
+    pub(super) read_days: ReadDays,
 }
 
 impl Store {
@@ -239,7 +242,7 @@ impl Store {
 }
 
 /// How far a writer was exported: according to the files, or to the database where the files no longer remember it.
-fn position(log: &Arc<Mutex<AuditLog>>, writer: &ExportedWriter) -> Exported {
+pub(super) fn position(log: &Arc<Mutex<AuditLog>>, writer: &ExportedWriter) -> Exported {
     let of_files = locked(log, |log| log.position(&writer.writer_id));
     Exported {
         events: of_files.events.max(writer.exported.events),
@@ -256,7 +259,7 @@ async fn write(
     Ok(blocking(move || locked(&log, |log| log.append(&lines, now))).await??)
 }
 
-fn locked<T>(log: &Mutex<AuditLog>, work: impl FnOnce(&mut AuditLog) -> T) -> T {
+pub(super) fn locked<T>(log: &Mutex<AuditLog>, work: impl FnOnce(&mut AuditLog) -> T) -> T {
     // Lengths and positions change only after a batch is complete, so a panic elsewhere leaves nothing half-done.
     work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
 }

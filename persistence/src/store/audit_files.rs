@@ -8,6 +8,7 @@ use domain::Timestamp;
 
 use super::Store;
 use crate::StoreError;
+use crate::audit::chain::Link;
 use crate::audit::days::{ArchivedDays, Day, is_archived};
 use crate::audit::ranges::Ranges;
 use crate::audit::verify::{ANCHORED_WITHIN_MILLIS, AuditFault, CheckedFiles, Findings, Present};
@@ -83,6 +84,8 @@ pub(super) struct Files<'a> {
     pub(super) put_away: PutAway<'a>,
     /// The newest time in the whole trail.
     pub(super) newest: i64,
+    /// The last row of each writer that was pruned: the rows up to there are only in files.
+    pub(super) pruned: &'a BTreeMap<String, Link>,
 }
 
 impl Files<'_> {
@@ -111,6 +114,7 @@ impl Files<'_> {
                 None => {}
             }
         }
+        self.pruned_of_nobody(findings);
         for (origin, writers) in elsewhere {
             let why = format!(
                 "{writers} writers were exported to a folder with the id {origin} that is not at hand; if it is another \
@@ -119,6 +123,19 @@ impl Files<'_> {
             findings.add(None, writers, AuditFault::Elsewhere, why);
         }
         Ok(())
+    }
+
+    /// Reports rows that were pruned and are in no file, of writers that are no longer written down.
+    fn pruned_of_nobody(&self, findings: &mut Findings) {
+        let known: BTreeSet<&String> = self.exports.writers.iter().map(|writer| &writer.writer_id).collect();
+        let nothing = Present::default();
+        for (writer_id, last) in self.pruned.iter().filter(|(writer_id, _)| !known.contains(writer_id)) {
+            let present = self.checked.present(writer_id, LineKind::Event).unwrap_or(&nothing);
+            for (first, through) in present.missing(1, last.sequence) {
+                let why = format!("{} pruned, and in no file", numbers(LineKind::Event, first, through));
+                findings.add(Some(writer_id), first, AuditFault::NotInFiles { through }, why);
+            }
+        }
     }
 
     /// The folders that these files belong to: according to the folder itself, and according to the database for the
@@ -159,7 +176,9 @@ impl Files<'_> {
         }
         let (exported, head) = match kind {
             LineKind::Event => {
-                (writer.exported.events, audit_rows::last_sequence(snapshot, writer_id).await?)
+                // What was pruned had been exported, whatever the database says.
+                let pruned = self.pruned.get(writer_id).map_or(0, |link| link.sequence);
+                (writer.exported.events.max(pruned), audit_rows::last_sequence(snapshot, writer_id).await?)
             }
             LineKind::Anchor => {
                 let last = audit_anchor_rows::last(snapshot, writer_id).await?;

@@ -10,11 +10,12 @@ use super::audit_kept_verify::compare_kept;
 use super::audit_vouched::{LOOKED_UP, Said, Vouched, compare};
 use crate::StoreError;
 use crate::audit::anchor::{Claim, Signed};
+use crate::audit::chain::Link;
 use crate::audit::kept_anchors::KeptAnchors;
 use crate::audit::verify::{
     AnchorCheck, AuditFault, AuditVerification, ChainCheck, CheckedFiles, Findings, verification,
 };
-use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
+use crate::rows::{audit_anchor_rows, audit_pruned_rows, audit_rows, audit_writer_rows};
 
 /// How many rows are read at once.
 const BATCH: u64 = 2_000;
@@ -60,6 +61,7 @@ impl Store {
                 compare(&snapshot, said, &mut vouched, &mut findings).await?;
             }
         }
+        self.compare_pruned(&snapshot, &vouched, against.files.is_some(), &mut findings).await?;
         let mut chains = Vec::new();
         for writer_id in writers(&snapshot, &vouched).await? {
             chains.push(read_chain(&snapshot, &writer_id, &vouched, &mut findings).await?);
@@ -71,12 +73,40 @@ impl Store {
         if let Some(exports) = against.exports {
             let none = CheckedFiles::none();
             let checked = against.files.unwrap_or(&none);
-            let files = Files { checked, exports, put_away: against.put_away, newest };
+            let pruned = &vouched.pruned;
+            let files = Files { checked, exports, put_away: against.put_away, newest, pruned };
             files.check(&snapshot, &mut findings).await?;
         }
         // The transaction only read.
         snapshot.end().await?;
         Ok(verification(chains, findings, vouched.anchors, vouched.unknown_signatures))
+    }
+
+    /// What the database lets be removed must be what signed anchors say was pruned; and what was pruned is only in files.
+    async fn compare_pruned(
+        &self,
+        snapshot: &Reading<'_>,
+        vouched: &Vouched,
+        has_files: bool,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        for (writer_id, last) in audit_pruned_rows::all(snapshot).await? {
+            if vouched.pruned.get(&writer_id).is_none_or(|pruned| pruned.sequence < last) {
+                let why = format!(
+                    "the database lets rows up to {last} be removed, and no signed anchor says that they were pruned"
+                );
+                findings.add(Some(&writer_id), last, AuditFault::PruningForged, why);
+            }
+        }
+        for (writer_id, Link { sequence: through, .. }) in &vouched.pruned {
+            if !has_files {
+                let through = *through;
+                let why =
+                    format!("rows up to {through} were pruned, and no exported files were read for them");
+                findings.add(Some(writer_id), 1, AuditFault::Pruned { through }, why);
+            }
+        }
+        Ok(())
     }
 
     async fn read_anchors(
@@ -102,6 +132,9 @@ impl Store {
                     };
                     vouched.unknown_signatures += u64::from(standing == Signed::KeyUnknown);
                     vouched.newest = vouched.newest.max(Some(anchor.at));
+                    if standing == Signed::Yes {
+                        vouched.hear_pruned(anchor.pruned);
+                    }
                     if anchor.end {
                         vouched.ends.insert(writer_id.clone(), anchor.head.sequence);
                     }
@@ -124,7 +157,7 @@ impl Store {
 
 /// Every writer that has rows, is registered, or is mentioned elsewhere.
 async fn writers(snapshot: &Reading<'_>, vouched: &Vouched) -> Result<BTreeSet<String>, StoreError> {
-    let mut all: BTreeSet<String> = vouched.furthest.keys().cloned().collect();
+    let mut all: BTreeSet<String> = vouched.furthest.keys().chain(vouched.pruned.keys()).cloned().collect();
     let mut last = String::new();
     while let Some(next) = audit_rows::writer_after(snapshot, &last).await? {
         all.insert(next.clone());
@@ -146,6 +179,9 @@ async fn read_chain(
 ) -> Result<ChainCheck, StoreError> {
     let anchored = vouched.up_to.get(writer_id).copied().unwrap_or_default();
     let mut chain = ChainCheck::new(writer_id, anchored, vouched.ends.get(writer_id).copied());
+    if let Some(last) = vouched.pruned.get(writer_id) {
+        chain = chain.pruned(*last);
+    }
     let mut after = i64::MIN;
     let mut rows = audit_rows::of_writer(snapshot, writer_id, after, BATCH).await?;
     while let Some(last) = rows.last() {

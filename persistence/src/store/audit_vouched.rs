@@ -6,7 +6,7 @@ use crate::pool::Reading;
 
 use crate::StoreError;
 use crate::audit::anchor::Claim;
-use crate::audit::chain::{first_link, hex_32};
+use crate::audit::chain::{Link, first_link, hex_32};
 use crate::audit::verify::{AuditFault, Findings};
 use crate::rows::audit_rows;
 
@@ -20,6 +20,8 @@ pub(super) struct Vouched {
     pub(super) up_to: BTreeMap<String, u64>,
     /// The furthest row of a writer that an anchor or a file refers to.
     pub(super) furthest: BTreeMap<String, (u64, String)>,
+    /// The last row of each writer that was pruned, as a signed anchor of the database says.
+    pub(super) pruned: BTreeMap<String, Link>,
     /// Where a writer's chain ended.
     pub(super) ends: BTreeMap<String, u64>,
     /// The writers whose rows are known to differ from what was stated; each is reported once.
@@ -34,6 +36,20 @@ pub(super) struct Said {
     pub(super) claim: Claim,
     pub(super) who: String,
     pub(super) signed: bool,
+}
+
+impl Vouched {
+    /// Takes note of what a signed anchor says was pruned.
+    pub(super) fn hear_pruned(&mut self, pruned: Vec<Claim>) {
+        for Claim { writer_id, link } in pruned {
+            let up_to = self.up_to.entry(writer_id.clone()).or_default();
+            *up_to = link.sequence.max(*up_to);
+            match self.pruned.get(&writer_id) {
+                Some(known) if known.sequence >= link.sequence => {}
+                _ => drop(self.pruned.insert(writer_id, link)),
+            }
+        }
+    }
 }
 
 /// Compares statements about chains with the database.
@@ -58,7 +74,10 @@ pub(super) async fn compare(
     for Said { claim: Claim { writer_id, link }, who, signed } in said {
         let stands_there = match link.sequence {
             0 => Some(Some(first_link(writer_id).chain)),
-            sequence => at.get(&(writer_id.as_str(), sequence)).copied(),
+            sequence => at.get(&(writer_id.as_str(), sequence)).copied().or_else(|| {
+                let pruned = vouched.pruned.get(writer_id).filter(|pruned| pruned.sequence == sequence);
+                pruned.map(|pruned| Some(pruned.chain))
+            }),
         };
         let furthest = vouched.furthest.entry(writer_id.clone()).or_insert_with(|| (0, String::new()));
         if link.sequence > furthest.0 {

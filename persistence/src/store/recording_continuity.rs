@@ -89,6 +89,24 @@ impl Store {
         let mut audited: BTreeMap<(AgentId, TerminalSessionToken), AuditedRecording> = BTreeMap::new();
         // Those of which another agent has spoken, with the agents that made them.
         let mut makers: BTreeMap<TerminalSessionToken, AgentId> = BTreeMap::new();
+        let mut hear_said = |said: &Said| {
+            let Some((agent, token)) = agent_of(&account, &said.principal).zip(token_of(said)) else {
+                return;
+            };
+            let maker = made_by(said);
+            let named = said.instance.as_deref().and_then(|text| InstanceId::parse(text).ok());
+            let of: &mut AgentRows =
+                rows.agents.entry(maker.clone().unwrap_or_else(|| agent.clone())).or_default();
+            of.instance = of.instance.take().or(named);
+            makers.extend(maker.map(|maker| (token.clone(), maker)));
+            hear(audited.entry((agent, token.clone())).or_insert_with(|| nothing_of(token, said)), said);
+        };
+        let pruned = self.inner.pruned_about_recordings(&snapshot).await?;
+        for row in pruned.rows() {
+            if let Some(said) = audit_recording_rows::said_by(row, &account, instance) {
+                hear_said(&said);
+            }
+        }
         let mut last: Option<Said> = None;
         loop {
             let page =
@@ -97,19 +115,11 @@ impl Store {
                 break;
             }
             for said in &page {
-                let Some((agent, token)) = agent_of(&account, &said.principal).zip(token_of(said)) else {
-                    continue;
-                };
-                let maker = made_by(said);
-                let named = said.instance.as_deref().and_then(|text| InstanceId::parse(text).ok());
-                let of: &mut AgentRows =
-                    rows.agents.entry(maker.clone().unwrap_or_else(|| agent.clone())).or_default();
-                of.instance = of.instance.take().or(named);
-                makers.extend(maker.map(|maker| (token.clone(), maker)));
-                hear(audited.entry((agent, token.clone())).or_insert_with(|| nothing_of(token, said)), said);
+                hear_said(said);
             }
             last = page.into_iter().next_back();
         }
+        rows.trail_is_partly_elsewhere = pruned.is_partly_elsewhere;
         let mut of_makers: BTreeMap<(AgentId, TerminalSessionToken), AuditedRecording> = BTreeMap::new();
         for ((agent, token), heard) in audited {
             let maker = makers.get(&token).cloned().unwrap_or(agent);

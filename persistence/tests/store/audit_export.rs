@@ -377,7 +377,7 @@ async fn the_database_is_held_against_the_files(world: World) {
     // No anchor was made yet: only the files tell what was there.
     let lift = match world.database.backend {
         Backend::Sqlite | Backend::MariaDb => "DROP TRIGGER audit_events_undeleted",
-        Backend::Postgres => "DROP TRIGGER audit_events_append_only ON audit_events",
+        Backend::Postgres => "DROP TRIGGER audit_events_undeleted ON audit_events",
     };
     world.database.execute(lift).await;
     let faults = async || {

@@ -311,6 +311,7 @@ async fn put_back(deployment: &Deployment, after: i64) {
         Backend::Sqlite => &["DROP TRIGGER audit_events_undeleted", "DROP TRIGGER audit_anchors_undeleted"],
         Backend::Postgres => &[
             "DROP TRIGGER audit_events_append_only ON audit_events",
+            "DROP TRIGGER audit_events_undeleted ON audit_events",
             "DROP TRIGGER audit_anchors_append_only ON audit_anchors",
         ],
         Backend::MariaDb => &["DROP TRIGGER audit_events_undeleted", "DROP TRIGGER audit_anchors_undeleted"],

@@ -89,7 +89,10 @@ async fn a_grant_for_one_instance_shows_that_instance(world: World) {
     let query =
         |token| AuditQuery { filter: AuditFilter::default(), page: PageRequest::After { token, size: 1 } };
     let shown = world.store.list_audit_events(&granted, &query(None)).await.unwrap();
-    assert_eq!(shown, AuditPage { events: vec![about("b", "ListAgents")], next_token: None });
+    assert_eq!(
+        shown,
+        AuditPage { events: vec![about("b", "ListAgents")], next_token: None, pruned_before: None }
+    );
     // A token of the whole list is not valid for this one.
     let everything = owner::<ListAuditEvents>(&account(), Resource::Everything);
     let token = world.store.list_audit_events(&everything, &query(None)).await.unwrap().next_token;
@@ -139,7 +142,13 @@ async fn rows_of_before_have_their_instance(world: World) {
         world.store.record_audit(AuditEvent { resource, ..event(&account(), "X") }).await.unwrap();
     }
     let of_before: &[&str] = match world.database.backend {
-        Backend::Sqlite => &["DROP TRIGGER audit_anchors_unchanged", "DROP TRIGGER audit_anchors_undeleted"],
+        Backend::Sqlite => &[
+            "DROP TRIGGER audit_anchors_unchanged",
+            "DROP TRIGGER audit_anchors_undeleted",
+            "DROP TRIGGER audit_events_undeleted",
+            "CREATE TRIGGER audit_events_undeleted BEFORE DELETE ON audit_events \
+             BEGIN SELECT RAISE(ABORT, 'audit_events is append-only'); END",
+        ],
         Backend::Postgres => {
             &["DROP TRIGGER audit_anchors_append_only ON audit_anchors", "DROP FUNCTION audit_anchors_refuse"]
         }

@@ -77,6 +77,7 @@ async fn tamper(world: &World, statements: &[String]) {
         ],
         Backend::Postgres => &[
             "DROP TRIGGER IF EXISTS audit_events_append_only ON audit_events",
+            "DROP TRIGGER IF EXISTS audit_events_undeleted ON audit_events",
             "DROP TRIGGER IF EXISTS audit_anchors_append_only ON audit_anchors",
         ],
     };

@@ -14,6 +14,7 @@ mod audit_account;
 mod audit_export;
 mod audit_files;
 mod audit_list;
+mod audit_pruning;
 mod audit_verify;
 mod calls;
 mod configuration;
