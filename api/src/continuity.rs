@@ -40,6 +40,8 @@ pub(crate) struct Checked {
     pub(crate) agents: Vec<CheckedAgent>,
     /// What was read from objects and is not stored yet.
     pub(crate) links: Vec<RecordingLink>,
+    /// Whether some of the trail was pruned, and is in files that this replica does not have.
+    pub(crate) trail_is_partly_elsewhere: bool,
 }
 
 /// Checks the recordings of the grant's account and instance, or of one agent there. For each it checks whether its
@@ -51,7 +53,8 @@ pub(crate) async fn check<A: ChecksRecordings>(
 ) -> Result<Checked, ActionError> {
     let mut rows = hansard.store.continuity_rows(granted).await?;
     rows.agents.retain(|agent, _| only.is_none_or(|only| only == agent));
-    let mut checked = Checked::default();
+    let trail_is_partly_elsewhere = rows.trail_is_partly_elsewhere;
+    let mut checked = Checked { trail_is_partly_elsewhere, ..Checked::default() };
     for (agent, AgentRows { instance, recordings, audited }) in rows.agents {
         let count = recordings.len() as u64;
         let links = &rows.links;

@@ -61,6 +61,8 @@ pub struct ApiSettings {
     pub resume_within: Duration,
     /// How long an agent and its recording may both be silent until the recording is shown as interrupted.
     pub recording_lease: Duration,
+    /// How old audit rows become before they are removed from the database; `None` keeps them for ever.
+    pub audit_retention: Option<Duration>,
     /// Whether this replica answers nothing while its clock and the database's are far apart.
     pub compares_clocks: bool,
 }
@@ -100,6 +102,7 @@ impl ApiSettings {
             internal_address: None,
             resume_within: RESUME_WITHIN,
             recording_lease: Self::RECORDING_LEASE,
+            audit_retention: None,
             compares_clocks: false,
         }
     }

@@ -38,6 +38,7 @@ impl RpcAction for ListAuditEvents {
                 audit_event_list: page.events.into_iter().map(AuditEventItem::from).collect(),
             },
             next_token: page.next_token,
+            pruned_before: page.pruned_before.map(|pruned| pruned.to_rfc3339_millis()),
         }))
     }
 }

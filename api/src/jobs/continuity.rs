@@ -89,7 +89,10 @@ async fn look_in(hansard: &Hansard, account: &AccountId) -> Result<ContinuityCha
             missing,
         }));
     }
+    // What this replica does not find may be in the files of another one, which looks for it too.
+    let elsewhere = checked.trail_is_partly_elsewhere;
     let unsure = move |of: &MissingOfAgent| match &of.missing.token {
+        _ if elsewhere => true,
         Some(token) => unchecked.contains(token),
         // What it is based on may be among those.
         None => unsure_agents.contains(&of.agent),

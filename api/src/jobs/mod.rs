@@ -6,6 +6,7 @@ mod continuity;
 mod idle;
 mod key_usage;
 mod lapsed;
+mod pruning;
 mod runner;
 mod sweep;
 mod tallies;
@@ -40,6 +41,7 @@ impl Jobs {
         jobs.start(sweep::Sweep);
         jobs.start(unclaimed::RemoveUnclaimed);
         jobs.start(lapsed::RemoveLapsed);
+        jobs.start(pruning::PruneAudit);
         jobs.start(idle::ForgetIdle);
         jobs.start(tallies::WriteTallies);
         jobs.start(key_usage::WriteKeyUsage);

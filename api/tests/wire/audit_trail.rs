@@ -1,5 +1,8 @@
 //! ListAuditEvents: every filter, by signed calls.
 
+use std::time::Duration;
+
+use domain::Timestamp;
 use domain::actions::ListAuditEvents;
 use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::principal::Principal;
@@ -222,4 +225,32 @@ fn policy_is_asked_about_the_instance_or_about_everything() {
     let facts = RequestFacts::at(service.now());
     authorize::<ListAuditEvents>(&operator, Resource::Everything, &PrincipalPolicies::none(), &facts)
         .unwrap_err();
+}
+
+/// The job removes what is old, and the list says that it did.
+#[test]
+fn a_list_says_what_is_no_longer_in_the_database() {
+    let service = Service::adjusted(|settings| settings.audit_retention = Some(Duration::from_millis(2_400)));
+    let folder = tempfile::tempdir().unwrap();
+    service.wait(service.store.open_audit_log(&folder.path().join("audit"))).unwrap();
+    let (_, [old, ..]) = trail(&service);
+    let listed = || {
+        let body = service.call("ListAuditEvents", &[("PageSize", "100")]).done();
+        let events = body["Root"]["AuditEventList"].as_array().unwrap();
+        let is_there = events.iter().any(|event| event["RequestId"] == old.as_str());
+        (body["PrunedBefore"].as_str().map(str::to_owned), is_there)
+    };
+    assert_eq!(listed(), (None, true));
+    service.pass_millis(60_000);
+    service.wait(service.store.anchor_audit(service.now())).unwrap();
+    service.call("ListAuditEvents", &[]).done();
+    // It is said before the first row goes.
+    let before = test_facts::until("old rows are removed", || {
+        let (before, is_there) = listed();
+        before.filter(|_| !is_there)
+    });
+    assert!(Timestamp::parse_rfc3339(&before).unwrap() <= service.now(), "{before}");
+    let start = ("StartTime", service.now().to_rfc3339_millis());
+    let body = service.call("ListAuditEvents", &[(start.0, start.1.as_str())]).done();
+    assert_eq!(body["PrunedBefore"], Value::Null, "it asks for nothing so old");
 }

@@ -40,7 +40,8 @@ pub(super) async fn run(
         }
         token = page.next_token;
         if !wanted.all || token.is_none() {
-            return show(events, token.as_deref(), output);
+            let pruned_before = page.pruned_before.map(|pruned| pruned.to_rfc3339_millis());
+            return show(events, token.as_deref(), pruned_before.as_deref(), output);
         }
     }
 }

@@ -112,6 +112,7 @@ mod tests {
             "--internal-address=i",
             "--audit-log-dir=a",
             "--audit-anchors-file=f",
+            "--audit-retention=1",
             "--connections=1",
             "--connections-per-address=1",
             "--region=r",

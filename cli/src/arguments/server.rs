@@ -91,6 +91,10 @@ pub(crate) struct ServeArguments {
     /// database and the exported files: on another machine, or append-only.
     #[arg(long, value_name = "FILE")]
     audit_anchors_file: Option<String>,
+    /// After how many days audit rows are removed from the database. They stay in the exported files, which are then
+    /// needed to verify the trail: keep them [default: never].
+    #[arg(long, value_name = "DAYS")]
+    audit_retention: Option<String>,
     /// Run an agent for this machine beside the server.
     #[arg(long)]
     with_local_agent: bool,
@@ -153,6 +157,7 @@ impl ServeArguments {
             (&settings::keys::INTERNAL_ADDRESS, &self.internal_address),
             (&settings::keys::AUDIT_LOG_DIR, &self.audit_log_dir),
             (&settings::keys::AUDIT_ANCHORS_FILE, &self.audit_anchors_file),
+            (&settings::keys::AUDIT_RETENTION, &self.audit_retention),
             (&settings::keys::WITH_LOCAL_AGENT, &with_local_agent),
             (&settings::keys::LOCAL_AGENT_PROGRAM, &self.local_agent_program),
             (&settings::keys::LOCAL_INSTANCE_ID, &self.local_instance_id),

@@ -83,7 +83,7 @@ async fn ls(client: &Client, wanted: &AuditListArguments, output: Output) -> Res
         }
     };
     let mut next = wanted.next_token.clone();
-    let next = loop {
+    let (next, pruned_before) = loop {
         let page_size = wanted.page_size.or(wanted.all.then_some(100));
         let given = [
             ("InstanceId", wanted.instance_id.as_ref().map(ToString::to_string)),
@@ -102,23 +102,34 @@ async fn ls(client: &Client, wanted: &AuditListArguments, output: Output) -> Res
         events.extend(reply::list(ACTION, &page, "AuditEventList")?);
         next = page.get("NextToken").and_then(Value::as_str).map(str::to_owned);
         if !wanted.all || next.is_none() {
-            break next;
+            break (next, page.get("PrunedBefore").and_then(Value::as_str).map(str::to_owned));
         }
     };
-    show(events, next.as_deref(), output)
+    show(events, next.as_deref(), pruned_before.as_deref(), output)
 }
 
-/// Prints events as the API returns them, and how to get the next page.
+/// Prints events as the API returns them, and how to get the next page, or what comes after the last one.
 ///
 /// # Errors
 /// One has another shape, or nothing can be printed.
-pub(crate) fn show(events: Vec<Value>, next_token: Option<&str>, output: Output) -> Result<(), Failure> {
+pub(crate) fn show(
+    events: Vec<Value>,
+    next_token: Option<&str>,
+    pruned_before: Option<&str>,
+    output: Output,
+) -> Result<(), Failure> {
     match output {
         Output::Json => terminal::print_json(&Value::Array(events))?,
         Output::Table => terminal::print(&table_of(events, terminal::columns(), SystemClock.now())?)?,
     }
     if let Some(token) = next_token {
         terminal::note(&format!("there are more; --all lists all, --next-token {token} shows the next page"));
+    }
+    if let Some(time) = pruned_before {
+        let time = recording::sanitise::sanitised(time);
+        terminal::note(&format!(
+            "events before {time} are no longer in the database, and are in the exported files"
+        ));
     }
     Ok(())
 }

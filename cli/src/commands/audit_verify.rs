@@ -137,7 +137,7 @@ impl Checked {
     /// Whether there is no chain at all and none is missing: that agrees with everything and proves nothing.
     fn is_nothing(&self) -> bool {
         self.parts().all(|(_, part)| {
-            let rows = part.writers.iter().any(|writer| writer.rows > 0);
+            let rows = part.writers.iter().any(|writer| writer.rows > 0 || writer.pruned > 0);
             !rows && part.findings.is_empty() && part.findings_left_off == 0
         })
     }
@@ -171,13 +171,15 @@ fn as_text(checked: &Checked) -> String {
             Some((number, at)) => format!("{number} at {at}"),
             None => "-".to_owned(),
         };
-        let mut table = Table::new(&["WRITER", "ROWS", "FIRST", "LAST", "ANCHORED TO", "VERDICT"]);
+        let mut table =
+            Table::new(&["WRITER", "ROWS", "FIRST", "LAST", "PRUNED TO", "ANCHORED TO", "VERDICT"]);
         for writer in &part.writers {
             table.row([
                 writer.writer_id.clone(),
                 writer.rows.to_string(),
                 place(writer.first),
                 place(writer.last),
+                if writer.pruned > 0 { writer.pruned.to_string() } else { "-".to_owned() },
                 writer.anchored.to_string(),
                 word(writer.verdict).to_owned(),
             ]);
@@ -265,6 +267,7 @@ fn part_as_json(part: &AuditVerification) -> Value {
                 "Rows": writer.rows,
                 "First": place(writer.first),
                 "Last": place(writer.last),
+                "PrunedTo": writer.pruned,
                 "AnchoredTo": writer.anchored,
                 "Verdict": word(writer.verdict),
             })

@@ -140,6 +140,7 @@ async fn serve(
             connections: settings.connection_limits(open_files),
             internal_address,
             recording_lease: settings.recording_lease,
+            audit_retention: settings.audit_retention,
             compares_clocks: true,
             ..ApiSettings::new(public, settings.region.clone())
         },

@@ -37,6 +37,7 @@ pub(crate) const INTERNAL_LISTEN: Key = Key::plain("internal-listen");
 pub(crate) const INTERNAL_ADDRESS: Key = Key::plain("internal-address");
 pub(crate) const AUDIT_LOG_DIR: Key = Key::plain("audit-log-dir");
 pub(crate) const AUDIT_ANCHORS_FILE: Key = Key::plain("audit-anchors-file");
+pub(crate) const AUDIT_RETENTION: Key = Key::number("audit-retention");
 pub(crate) const REGION: Key = Key::plain("region");
 pub(crate) const SERVER_KEYS: Key = Key::plain("server-keys");
 pub(crate) const WITH_LOCAL_AGENT: Key = Key::plain("with-local-agent");
@@ -69,6 +70,7 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &INTERNAL_ADDRESS,
     &AUDIT_LOG_DIR,
     &AUDIT_ANCHORS_FILE,
+    &AUDIT_RETENTION,
     &REGION,
     &SERVER_KEYS,
     &WITH_LOCAL_AGENT,

@@ -104,6 +104,8 @@ pub(crate) struct Settings {
     pub(crate) audit_log: AuditLogSetting,
     /// The file that anchors are appended to, too.
     pub(crate) audit_anchors: Option<PathBuf>,
+    /// How old audit rows become before they are removed from the database; `None` keeps them for ever.
+    pub(crate) audit_retention: Option<Duration>,
     /// The region of instances that nothing else places.
     pub(crate) region: Region,
     /// The file of server keys, when it is not in the data directory.
@@ -159,6 +161,7 @@ impl Settings {
                 .get(&keys::AUDIT_LOG_DIR, values::audit_log)?
                 .unwrap_or(AuditLogSetting::Default),
             audit_anchors: sources.get(&keys::AUDIT_ANCHORS_FILE, values::path)?,
+            audit_retention: sources.get(&keys::AUDIT_RETENTION, values::audit_retention)?,
             public_url: sources.get(&keys::PUBLIC_URL, values::public_url)?,
             internal: internal(&sources)?,
             region: match sources.get(&keys::REGION, values::region)? {
@@ -207,6 +210,12 @@ impl Settings {
                 "server-keys is not set: with a database other than SQLite, --server-keys (or HANSARD_SERVER_KEYS) \
                  must name the key file, the same for every replica; \
                  `hansard admin server-keys generate FILE` makes one",
+            ));
+        }
+        if settings.audit_retention.is_some() && settings.audit_log == AuditLogSetting::Off {
+            return Err(Failure::usage(
+                "audit-retention is set and audit-log-dir is off: audit rows leave the database only once they are in \
+                 exported files; name a folder for these, or leave audit-retention out, which keeps all rows",
             ));
         }
         Ok(settings)

@@ -1,8 +1,8 @@
 use std::io::Write as _;
 
 use super::keys::{
-    AUDIT_LOG_DIR, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DATA_DIR, DATABASE_URL, INTERNAL_LISTEN, LISTEN,
-    PUBLIC_URL, REGION, SERVER_KEYS, SHUTDOWN_DELAY,
+    AUDIT_LOG_DIR, AUDIT_RETENTION, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DATA_DIR, DATABASE_URL,
+    INTERNAL_LISTEN, LISTEN, PUBLIC_URL, REGION, SERVER_KEYS, SHUTDOWN_DELAY,
 };
 use super::*;
 
@@ -121,6 +121,24 @@ fn the_audit_trail_goes_to_the_data_directory_or_elsewhere_or_nowhere() {
     let elsewhere = folder(&[(&AUDIT_LOG_DIR, "/var/log/hansard")], &[("HANSARD_AUDIT_LOG_DIR", "off")]);
     assert_eq!(elsewhere, AuditLogSetting::Folder("/var/log/hansard".into()));
     assert!(refusal(&[(&AUDIT_LOG_DIR, "")], &[], None).contains("it is the path of a folder, or off"));
+}
+
+#[test]
+fn audit_rows_stay_for_ever_or_for_a_number_of_days_where_they_are_exported() {
+    let days = |days: &'static str| [(&AUDIT_RETENTION, days)];
+    assert_eq!(resolve(&[], &[], None).unwrap().audit_retention, None);
+    let kept = resolve(&days("400"), &[], None).unwrap().audit_retention;
+    assert_eq!(kept, Some(Duration::from_secs(400 * 86_400)));
+    assert_eq!(
+        resolve(&[], &[], Some("audit-retention = 1")).unwrap().audit_retention.unwrap().as_secs(),
+        86_400
+    );
+    for wrong in ["0", "-1", "400d", "1.5", "36501", ""] {
+        let message = refusal(&days(wrong), &[], None);
+        assert!(message.contains("a whole number of days from 1 to 36500"), "{wrong}: {message}");
+    }
+    let message = refusal(&days("400"), &[("HANSARD_AUDIT_LOG_DIR", "off")], None);
+    assert!(message.contains("audit-log-dir is off"), "{message}");
 }
 
 #[test]

@@ -155,6 +155,14 @@ pub(super) fn lease(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.into()))
 }
 
+/// How long audit rows stay in the database, in days.
+pub(super) fn audit_retention(text: &str) -> Result<Duration, String> {
+    const LONGEST_DAYS: u32 = 36_500;
+    let days = whole_number(text).filter(|days| (1..=LONGEST_DAYS).contains(days));
+    let days = days.ok_or_else(|| format!("a whole number of days from 1 to {LONGEST_DAYS}"))?;
+    Ok(Duration::from_secs(u64::from(days) * 86_400))
+}
+
 /// The delay of an orderly end in seconds.
 pub(super) fn shutdown_delay(text: &str) -> Result<Duration, String> {
     const LONGEST_SECONDS: u32 = 3_600;

@@ -72,6 +72,11 @@ pub struct ListAuditEventsReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next_token: Option<String>,
+    /// On the last page: events before this time were removed from the database, and are only in the exported files.
+    /// Absent where the list does not reach so far back, or nothing was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "2023-04-10T12:41:28.123Z")]
+    pub pruned_before: Option<String>,
 }
 
 /// Audit events.
