@@ -44,7 +44,7 @@ test-console: ## the console's own tests, and that console/dist is what its sour
 	git diff --exit-code -- console/dist
 	@test -z "$$(git status --porcelain -- console/dist)" || { echo "console/dist holds files that are not committed" >&2; exit 1; }
 
-test-deep: ## what takes longer: many more cases of every property and fault, schemathesis on the documents, the fuzzer, and auditors' tools that look at an account
+test-deep: ## what takes longer: many more cases of every property and fault, the version before beside this one, schemathesis on the documents, the fuzzer, and auditors' tools that look at an account
 	tests/setup.sh deep
 	PROPTEST_CASES=20000 HANSARD_TEST_FUZZ_SECONDS=600 $(CARGO) test --locked --workspace --exclude whole-system --lib --tests
 	$(CARGO) build --locked --workspace --bins
@@ -52,6 +52,10 @@ test-deep: ## what takes longer: many more cases of every property and fault, sc
 	HANSARD_TEST_FAULT_CASES=200 $(CARGO) test --locked --workspace --test faults -- --include-ignored
 	$(MAKE) agent-static
 	$(CARGO) test --locked --workspace --test static_agent -- --ignored
+	HANSARD_TEST_DATABASE_AWAY_SECONDS=30 $(CARGO) test --locked -p persistence --test restarted
+	tests/version_before.sh "$(target)/version-before"
+	HANSARD_TEST_VERSION_BEFORE="$(target)/version-before/target/debug/hansard" \
+		$(CARGO) test --locked --workspace --test version_before -- --ignored
 	policies/fuzz/run.sh
 	tests/auditors/run.sh
 

@@ -98,6 +98,8 @@ pub struct DeploymentOptions {
     pub port: Option<u16>,
     /// The folder of another replica's objects, which it shares; one of its own if absent.
     pub objects: Option<PathBuf>,
+    /// The program of another version; this one if absent.
+    pub program: Option<PathBuf>,
 }
 
 /// A `hansard serve` in a folder of its own. It is ended when dropped.
@@ -144,17 +146,25 @@ impl Deployment {
         assert!(self.process.is_none(), "it runs already");
         let log =
             std::fs::File::options().create(true).append(true).open(self.log_path()).expect("a log file");
-        let mut command = Command::new(program("hansard"));
+        let mut command = match &self.options.program {
+            // It may know none of the settings below.
+            Some(program) => Command::new(program),
+            None => {
+                let mut command = Command::new(program("hansard"));
+                command
+                    // The databases of tests are fast, and their data may be lost.
+                    .env("HANSARD_ACCEPT_COMMITS_THAT_CAN_BE_LOST", "true")
+                    // Most tests have no balancer that would have to hear of an end.
+                    .env("HANSARD_SHUTDOWN_DELAY", "0");
+                command
+            }
+        };
         command
             .arg("serve")
             .arg("--data-dir")
             .arg(self.data_folder())
             .args(["--listen", &self.address.to_string()])
             .args(&self.options.arguments)
-            // The databases of tests are fast, and their data may be lost.
-            .env("HANSARD_ACCEPT_COMMITS_THAT_CAN_BE_LOST", "true")
-            // Most tests have no balancer that would have to hear of an end.
-            .env("HANSARD_SHUTDOWN_DELAY", "0")
             .env("HANSARD_ROOT_ACCOUNT_ID", ACCOUNT)
             .env("HANSARD_ROOT_ACCESS_KEY_ID", &self.root.access_key_id)
             .env("HANSARD_ROOT_ACCESS_KEY_SECRET", &self.root.access_key_secret)
