@@ -18,6 +18,9 @@ pub(crate) struct Stretch {
     pub(crate) last: Link,
 }
 
+/// The first and the last row of a stretch that each day's file holds.
+pub(crate) type OfDays = BTreeMap<Day, (u64, u64)>;
+
 /// What the files hold of a stretch.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -25,8 +28,7 @@ pub(crate) struct Held {
     last: Link,
     /// Why the rows after `reached` do not count.
     fault: Option<String>,
-    /// The first and the last row that a day's file holds.
-    pub(crate) of_days: BTreeMap<Day, (u64, u64)>,
+    pub(crate) of_days: OfDays,
 }
 
 impl Held {

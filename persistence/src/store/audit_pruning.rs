@@ -21,7 +21,7 @@ use crate::audit::anchor::{Anchor, Claim, Signed};
 use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::days::Day;
 use crate::audit::log::AuditFolder;
-use crate::audit::pruning::{Held, Stretch, look_in_files};
+use crate::audit::pruning::{Held, OfDays, Stretch, look_in_files};
 use crate::error::COMMIT;
 use crate::rows::audit_export_rows::{ExportedRange, LineKind};
 use crate::rows::audit_pruned_rows::PrunedBy;
@@ -89,6 +89,7 @@ impl Store {
         if self.audit_export() != AuditExport::Current {
             return Ok(done);
         }
+        let before = before.minus(self.ahead_of_database(now).await?);
         let mut due = self.due_for_pruning(&origin, before).await?;
         if due.is_empty() {
             return Ok(done);
@@ -117,6 +118,13 @@ impl Store {
         Ok(done)
     }
 
+    /// How far this moment is ahead of the database's clock: a clock that runs fast must make no row old.
+    async fn ahead_of_database(&self, now: Timestamp) -> Result<Duration, StoreError> {
+        let clock = self.clock().await?.unwrap_or(now);
+        let ahead = now.as_millis().saturating_sub(clock.as_millis());
+        Ok(Duration::from_millis(u64::try_from(ahead).unwrap_or_default()))
+    }
+
     async fn export_uncancelled(&self, now: Timestamp) -> Result<(), AuditExportError> {
         let store = self.clone();
         uncancelled(async move { store.export_audit(now).await }).await.map(drop)
@@ -142,7 +150,7 @@ impl Store {
             for writer in page.into_iter().filter(|writer| writer.origin.as_deref() == Some(origin)) {
                 let writer_id = writer.writer_id;
                 let Some((first, at)) = audit_rows::first(reader, &writer_id).await? else { continue };
-                if at >= before.as_millis() || due.len() == MOST_WRITERS {
+                if at >= before.as_millis() {
                     continue;
                 }
                 let mut limit = match audit_rows::first_since(reader, &writer_id, before.as_millis()).await? {
@@ -313,7 +321,7 @@ impl Store {
     /// Signs an anchor that names the last pruned rows, and lets the database delete up to there.
     async fn anchor_pruned(
         &self,
-        pruned: &[(Claim, BTreeMap<Day, (u64, u64)>)],
+        pruned: &[(Claim, OfDays)],
         before: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -419,7 +427,9 @@ fn stretches(due: &BTreeMap<String, Due>, withheld: &mut Vec<WithheldPruning>) -
         if due.first > pruned + 1 {
             let why = format!("rows {} to {} are missing, and were not pruned", pruned + 1, due.first - 1);
             withheld.push(WithheldPruning { writer_id: writer_id.clone(), why });
-        } else if let Some(last) = due.vouched.filter(|link| link.sequence > pruned) {
+        } else if let Some(last) = due.vouched.filter(|link| link.sequence > pruned)
+            && stretches.len() < MOST_WRITERS
+        {
             stretches.insert(writer_id.clone(), Stretch { after: due.pruned, last });
         }
     }

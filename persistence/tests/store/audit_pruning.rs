@@ -33,6 +33,7 @@ on_both!(
     pruning_stops_anywhere_and_goes_on,
     a_list_says_where_it_was_pruned,
     what_the_trail_says_of_recordings_is_read_in_the_files,
+    a_fast_clock_makes_no_row_old,
 );
 
 struct Deployment {
@@ -479,4 +480,25 @@ async fn what_the_trail_says_of_recordings_is_read_in_the_files(world: World) {
     let file = files(&deployment.folder).pop().unwrap();
     fs::rename(&file, deployment.folder.join("aside")).unwrap();
     assert!(audited(store).await.1);
+}
+
+async fn a_fast_clock_makes_no_row_old(world: World) {
+    let Some(clock) = world.store.clock().await.unwrap() else {
+        assert_eq!(world.database.backend, Backend::Sqlite, "its clock is that of the one replica");
+        return;
+    };
+    let kept = TempDir::new().unwrap();
+    let store = world.replica().await;
+    store.open_audit_log(&kept.path().join("audit")).await.unwrap();
+    for _ in 0..3 {
+        store.record_audit(AuditEvent { at: clock, ..event(&account(), "ListAgents") }).await.unwrap();
+        store.anchor_audit(clock).await.unwrap();
+    }
+    let day = Duration::from_millis(u64::try_from(DAY).unwrap());
+    // In a year's time, by this clock: nothing is older than a day by the database's.
+    let fast = clock.plus(day * 365);
+    assert_eq!(store.prune_audit(fast.minus(day), fast).await.unwrap(), pruned(0));
+    // Once that agrees, everything is but the last row.
+    let agreed = clock.minus(day * 365);
+    assert_eq!(store.prune_audit(clock.plus(day), agreed).await.unwrap(), pruned(2));
 }
