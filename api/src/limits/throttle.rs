@@ -1,5 +1,6 @@
 //! Limits how often a caller may call: per source address, before any other work, and per principal, as soon as the
-//! caller is authenticated. Each replica counts by itself.
+//! caller is authenticated. Each replica counts by itself. The limit of an address protects a replica, and each has it
+//! whole; that of a principal is the deployment's, and a replica has its share of it.
 
 mod bounded;
 
@@ -7,15 +8,12 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use domain::clock::Clock;
 use domain::principal::Principal;
-use governor::clock::Clock as _;
-use governor::middleware::NoOpMiddleware;
-use governor::{Quota, RateLimiter};
 use openapi::error_codes::ErrorCode;
 
 use crate::limits::network::Network;
@@ -93,6 +91,14 @@ impl Throttle {
         }
     }
 
+    /// From now on the limit of a principal is shared among so many replicas, of which this is one. What a caller has used
+    /// of its allowance stays the same part of it.
+    pub(crate) fn share_among(&self, replicas: NonZeroU32) {
+        if let Some(limiter) = &self.principals {
+            limiter.among.store(replicas.get(), Ordering::Relaxed);
+        }
+    }
+
     /// Frees the states of callers whose allowance is full.
     pub(crate) fn forget_the_idle(&self) {
         if let Some(limiter) = &self.addresses {
@@ -104,24 +110,33 @@ impl Throttle {
     }
 }
 
-/// What the limiter measures time by.
-struct Elapsed(Arc<dyn Clock>);
-
-impl governor::clock::Clock for Elapsed {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
+/// Each caller has an allowance, which a call takes a part of, and which comes back at the rate of the limit. What is kept
+/// of a caller is the moment at which its allowance is whole again.
+struct Limiter<K> {
+    limit: RateLimit,
+    /// Among how many replicas the limit is shared.
+    among: AtomicU32,
+    states: BoundedStates<K>,
+    clock: Arc<dyn Clock>,
+    looked_at_millis: AtomicU64,
 }
 
-struct Limiter<K: Hash + Eq + Clone> {
-    rates: RateLimiter<K, BoundedStates<K>, Elapsed, NoOpMiddleware<Duration>>,
-    states: BoundedStates<K>,
-    /// What one call takes of the allowance: the time in which it comes back.
+/// What one replica may let through of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    /// What one call takes: the time in which it comes back.
     one: Duration,
-    most: usize,
-    looked_at_millis: AtomicU64,
+    /// The whole allowance: a number of calls, and at least one.
+    whole: Duration,
+}
+
+impl RateLimit {
+    /// The share of one of so many replicas. The rate is divided exactly, however small it is; the calls at once are
+    /// rounded up, because each replica must be able to let one through.
+    fn shared(self, among: NonZeroU32) -> Share {
+        let one = Duration::from_secs(1) * among.get() / self.per_second.get();
+        Share { one, whole: one * self.burst.get().div_ceil(among.get()) }
+    }
 }
 
 impl Throttled {
@@ -142,40 +157,47 @@ impl Throttled {
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
     fn new(limit: RateLimit, clock: Arc<dyn Clock>, most: usize) -> Self {
-        let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
-        let states = BoundedStates::of(most);
-        let rates = RateLimiter::new(quota, states.clone(), Elapsed(clock));
-        let one = quota.replenish_interval();
-        Self { rates, states, one, most, looked_at_millis: AtomicU64::new(0) }
+        let (among, looked_at_millis) = (AtomicU32::new(1), AtomicU64::new(0));
+        Self { limit, among, states: BoundedStates::of(most), clock, looked_at_millis }
+    }
+
+    /// What this replica may let through now.
+    fn share(&self) -> Share {
+        self.limit.shared(NonZeroU32::new(self.among.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN))
     }
 
     /// Takes back one call of this caller.
     fn give_back(&self, caller: &K) {
-        self.states.give_back(caller, self.one.into());
+        self.states.give_back(caller, self.share().one);
     }
 
     fn call(&self, caller: &K) -> Result<(), Throttled> {
-        if self.rates.len() >= self.most {
-            self.make_room();
+        let (Share { one, whole }, now) = (self.share(), self.clock.elapsed());
+        if self.states.is_full() {
+            self.make_room(now);
         }
-        self.rates.check_key(caller).map_err(|not_until| Throttled {
-            retry_after: not_until.wait_time_from(self.rates.clock().now()),
+        self.states.change(caller, |whole_at| {
+            let whole_at = whole_at.map_or(now, |whole_at| whole_at.max(now)) + one;
+            match whole_at.saturating_sub(now + whole) {
+                Duration::ZERO => Ok(whole_at),
+                retry_after => Err(Throttled { retry_after }),
+            }
         })
     }
 
     /// Drops idle states, unless that was tried just now: it is too much work for every call.
-    fn make_room(&self) {
-        let now = u64::try_from(self.rates.clock().now().as_millis()).unwrap_or(u64::MAX);
+    fn make_room(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let every = u64::try_from(LOOK_EVERY.as_millis()).unwrap_or(u64::MAX);
-        let due = |last: u64| (last == 0 || now.saturating_sub(last) >= every).then_some(now.max(1));
+        let due = |last: u64| (last == 0 || millis.saturating_sub(last) >= every).then_some(millis.max(1));
         if self.looked_at_millis.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok() {
-            self.rates.retain_recent();
+            self.states.forget_whole_at(now);
         }
     }
 
     fn forget_the_idle(&self) {
-        self.rates.retain_recent();
-        self.rates.shrink_to_fit();
+        self.states.forget_whole_at(self.clock.elapsed());
+        self.states.shrink_to_fit();
     }
 }
 
@@ -292,7 +314,7 @@ mod tests {
         let let_in = (1..10_000).filter(|caller| limiter.call(caller).is_ok()).count();
         // 99 had room for a state of their own, and all the others together have one allowance.
         assert_eq!(let_in, 99 + 2);
-        assert_eq!(limiter.rates.len(), 100);
+        assert_eq!(limiter.states.len(), 100);
         // Those who were there before are not affected.
         limiter.call(&0).unwrap();
         assert!(limiter.call(&0).is_err());
@@ -300,9 +322,63 @@ mod tests {
         // What is idle makes room: everybody's allowance is whole after two seconds.
         clock.advance_millis(4_000);
         let let_in = (20_000..20_099).filter(|caller| limiter.call(caller).is_ok()).count();
-        assert_eq!((let_in, limiter.rates.len()), (99, 99));
+        assert_eq!((let_in, limiter.states.len()), (99, 99));
         clock.advance_millis(3_000);
         limiter.forget_the_idle();
-        assert!(limiter.rates.is_empty());
+        assert_eq!(limiter.states.len(), 0);
+    }
+
+    /// How many calls of one principal each replica lets through in a minute, when it gets so many a second.
+    fn let_through(limit: RateLimit, calls_per_second: &[u32]) -> Vec<u32> {
+        let clock = clock();
+        let among = NonZeroU32::new(u32::try_from(calls_per_second.len()).unwrap()).unwrap();
+        let limits = ThrottleLimits { address: None, principal: Some(limit) };
+        let replicas = calls_per_second.iter().map(|calls| {
+            let throttle = Throttle::new(&limits, &(clock.clone() as Arc<dyn Clock>));
+            throttle.share_among(among);
+            (throttle, *calls, 0)
+        });
+        let mut replicas: Vec<_> = replicas.collect();
+        let caller = account("1000000000000001");
+        for millis in 0..60_000 {
+            for (throttle, calls, admitted) in &mut replicas {
+                if millis * *calls / 1_000 < (millis + 1) * *calls / 1_000 {
+                    *admitted += u32::from(throttle.by_principal(&caller).is_ok());
+                }
+            }
+            clock.advance_millis(1);
+        }
+        replicas.into_iter().map(|(.., admitted)| admitted).collect()
+    }
+
+    #[test]
+    fn replicas_under_even_load_let_the_limit_through_together_and_one_alone_its_share() {
+        for limit in [limit(1, 1), limit(1, 5), limit(2, 20), limit(7, 7), limit(100, 200)] {
+            let whole = 60 * limit.per_second.get();
+            let even: u32 = let_through(limit, &[200; 3]).iter().sum();
+            assert!((whole * 9 / 10..=whole * 12 / 10).contains(&even), "{limit:?}: {even} of {whole}");
+            let alone: u32 = let_through(limit, &[200, 0, 0]).iter().sum();
+            assert!(alone >= whole / 3, "{limit:?}: {alone} of {whole}");
+        }
+    }
+
+    #[test]
+    fn a_caller_that_has_used_up_its_allowance_gets_no_other_when_shares_change() {
+        let clock = clock();
+        let limits = ThrottleLimits { address: None, principal: Some(limit(6, 12)) };
+        let throttle = Throttle::new(&limits, &(clock.clone() as Arc<dyn Clock>));
+        let caller = account("1000000000000001");
+        let admitted = || (0..100).filter(|_| throttle.by_principal(&caller).is_ok()).count();
+        assert_eq!(admitted(), 12);
+        for replicas in [3, 1, 2, 12, 100, 1] {
+            throttle.share_among(NonZeroU32::new(replicas).unwrap());
+            assert_eq!(admitted(), 0, "{replicas} replicas");
+        }
+        // The others are gone, and this one has the whole limit again.
+        clock.advance_millis(1_000);
+        assert_eq!(admitted(), 6);
+        throttle.share_among(NonZeroU32::new(3).unwrap());
+        clock.advance_millis(60_000);
+        assert_eq!(admitted(), 4);
     }
 }
