@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix_http::{Extensions, HttpService, Protocol, Request};
 use actix_server::Server;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
@@ -22,6 +22,7 @@ use crate::ending::Step;
 use crate::errors::{ActionError, Refusal};
 use crate::gateway::finish::finish;
 use crate::http::connection::{Refuse, Shaped, whole_reply};
+use crate::http::lazily::Lazily;
 use crate::http::request::RequestId;
 use crate::jobs::Jobs;
 use crate::limits::connections::Peer;
@@ -136,25 +137,11 @@ fn connections(
     InitError = (),
 > {
     let host_id: Arc<str> = state.settings.host_id.as_str().into();
-    let (door, ending, refuse) = (state.clone(), state.clone(), refuse_malformed(state.clone()));
-    let app = App::new()
-        .app_data(state)
-        .wrap(from_fn(finish))
-        .configure(configure)
-        .default_service(web::to(pages::nothing_here));
-    let app =
-        IntoServiceFactory::<_, Request>::into_factory(app).map_err(|error: Error| error.error_response());
-    let http = HttpService::build()
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(UNREAD_TIMEOUT)
-        .on_connect_ext(|stream: &Shaped<TcpStream>, data: &mut Extensions| {
-            data.insert(stream.slot().clone());
-        })
-        .local_addr(address)
-        .graceful_shutdown_signal(move || ending.ending.of_connection())
-        // Only whether it is TLS is ever asked of it; that this is not TLS is the default.
-        .finish(map_config(app, |()| AppConfig::default()));
+    let (door, refuse) = (state.clone(), refuse_malformed(state.clone()));
+    let spoken = move || {
+        let state = state.clone();
+        ready(Ok(Lazily::made_by(move || http(state.clone(), address))))
+    };
     fn_service(move |stream: TcpStream| {
         // A reply is one write; waiting for more only delays it.
         let nodelay = stream.set_nodelay(true);
@@ -171,7 +158,39 @@ fn connections(
         let shaped = Shaped::new(stream, host_id.clone(), address, refuse.clone(), patience, slot);
         ready(Ok((shaped, Protocol::Http1, peer)))
     })
-    .and_then(http)
+    .and_then(fn_factory(spoken))
+}
+
+/// How HTTP is spoken on a connection.
+fn http(
+    state: Data<Hansard>,
+    address: SocketAddr,
+) -> impl actix_service::ServiceFactory<
+    (Shaped<TcpStream>, Protocol, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = actix_http::error::DispatchError,
+    InitError = (),
+> {
+    let ending = state.clone();
+    let app = App::new()
+        .app_data(state)
+        .wrap(from_fn(finish))
+        .configure(configure)
+        .default_service(web::to(pages::nothing_here));
+    let app =
+        IntoServiceFactory::<_, Request>::into_factory(app).map_err(|error: Error| error.error_response());
+    HttpService::build()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(UNREAD_TIMEOUT)
+        .on_connect_ext(|stream: &Shaped<TcpStream>, data: &mut Extensions| {
+            data.insert(stream.slot().clone());
+        })
+        .local_addr(address)
+        .graceful_shutdown_signal(move || ending.ending.of_connection())
+        // Only whether it is TLS is ever asked of it; that this is not TLS is the default.
+        .finish(map_config(app, |()| AppConfig::default()))
 }
 
 impl Hansard {

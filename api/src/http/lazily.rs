@@ -1,0 +1,149 @@
+//! A service of connections that exists only while there are some. What `actix-http` needs for HTTP wakes each worker twice
+//! a second for the date of replies, whether or not anybody is to get one; a server that nobody talks to should not wake.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_service::{Service, ServiceFactory};
+
+/// How long it is kept after the last connection: a caller may come again.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// Makes its service when a connection comes, and gives it up some time after the last one has ended.
+pub(crate) struct Lazily<M, S>(Rc<Shared<M, S>>);
+
+struct Shared<M, S> {
+    make: M,
+    kept: RefCell<Option<Rc<S>>>,
+    /// How many connections there have been.
+    connections: Cell<u64>,
+    /// Whether a task waits to give the service up.
+    is_watched: Cell<bool>,
+}
+
+impl<M, S> Lazily<M, S> {
+    /// There is no connection yet.
+    pub(crate) fn made_by(make: M) -> Self {
+        Self(Rc::new(Shared {
+            make,
+            kept: RefCell::default(),
+            connections: Cell::new(0),
+            is_watched: Cell::new(false),
+        }))
+    }
+}
+
+impl<M, S: 'static> Shared<M, S>
+where
+    M: 'static,
+{
+    async fn service<C, F>(&self) -> Result<Rc<S>, DispatchError>
+    where
+        M: Fn() -> F,
+        F: ServiceFactory<C, Config = (), Service = S>,
+    {
+        self.connections.set(self.connections.get() + 1);
+        if let Some(service) = &*self.kept.borrow() {
+            return Ok(Rc::clone(service));
+        }
+        let made = (self.make)().new_service(()).await.map_err(|_| DispatchError::InternalError)?;
+        // Another connection may have come meanwhile.
+        Ok(Rc::clone(self.kept.borrow_mut().get_or_insert_with(|| Rc::new(made))))
+    }
+
+    /// Whether no connection uses the service, if it is there.
+    fn is_idle(&self) -> bool {
+        self.kept.borrow().as_ref().is_none_or(|service| Rc::strong_count(service) == 1)
+    }
+
+    /// A connection has ended. If it was the last one, the service is given up, unless another one comes in time.
+    fn ended(self: Rc<Self>) {
+        if !self.is_idle() || self.is_watched.replace(true) {
+            return;
+        }
+        actix_rt::spawn(async move {
+            let mut connections = self.connections.get();
+            loop {
+                tokio::time::sleep(KEPT).await;
+                if !self.is_idle() {
+                    break;
+                }
+                if self.connections.get() == connections {
+                    self.kept.take();
+                    break;
+                }
+                connections = self.connections.get();
+            }
+            self.is_watched.set(false);
+        });
+    }
+}
+
+impl<M, F, C> Service<C> for Lazily<M, F::Service>
+where
+    M: Fn() -> F + 'static,
+    F: ServiceFactory<C, Config = (), Response = (), Error = DispatchError> + 'static,
+    F::Service: 'static,
+    C: 'static,
+{
+    type Response = ();
+    type Error = DispatchError;
+    type Future = Pin<Box<dyn Future<Output = Result<(), DispatchError>>>>;
+
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), DispatchError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&self, connection: C) -> Self::Future {
+        let shared = Rc::clone(&self.0);
+        Box::pin(async move {
+            let service = shared.service::<C, F>().await?;
+            let served = match poll_fn(|context| service.poll_ready(context)).await {
+                Ok(()) => service.call(connection).await,
+                Err(error) => Err(error),
+            };
+            drop(service);
+            shared.ended();
+            served
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_service::fn_service;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_service_is_made_for_a_connection_kept_for_the_next_and_then_given_up() {
+        tokio::time::pause();
+        let made = Rc::new(Cell::new(0));
+        let counts = Rc::clone(&made);
+        let lazily = Lazily::made_by(move || {
+            counts.set(counts.get() + 1);
+            fn_service(|seconds: u64| async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Ok::<(), DispatchError>(())
+            })
+        });
+        assert_eq!(made.get(), 0);
+        lazily.call(1).await.unwrap();
+        lazily.call(1).await.unwrap();
+        assert_eq!(made.get(), 1);
+        // A connection that lasts keeps it, however long.
+        lazily.call(60).await.unwrap();
+        assert!(lazily.0.kept.borrow().is_some());
+        tokio::time::sleep(2 * KEPT + Duration::from_secs(1)).await;
+        assert!(lazily.0.kept.borrow().is_none());
+        let (one, other) = tokio::join!(lazily.call(1), lazily.call(2));
+        one.unwrap();
+        other.unwrap();
+        assert_eq!(made.get(), 2);
+    }
+}
