@@ -13,6 +13,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, TransactionTrait,
 };
 use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
+use tokio::task::JoinHandle;
 
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::durability::Durability;
@@ -142,6 +143,7 @@ pub(crate) struct Connections {
     writer: Arc<Pool>,
     groups: Arc<Pool>,
     reader: Reader,
+    url: DatabaseUrl,
 }
 
 impl Connections {
@@ -165,23 +167,23 @@ impl Connections {
                 let transaction = begin_migrating(&writer).await?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
-                Ok(Self::of_file(writer, sqlite::readers(file).await?))
+                Ok(Self::of_file(url, writer, sqlite::readers(file).await?))
             }
-            Address::Postgres(url) => {
-                let pool = postgres::pool(url).await?;
+            Address::Postgres(address) => {
+                let pool = postgres::pool(address).await?;
                 durability.ask_of(&pool).await?;
                 // Without a limit of time: it waits for another replica's migrations, and its own may take long.
                 let transaction = begin_migrating(&pool.connections()).await?;
                 postgres::lock_migrations(&transaction).await.map_err(StoreError::at(MIGRATE))?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
-                Ok(Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?))
+                Ok(Self::pooled(url, Dialect::Postgres, pool, postgres::one(address).await?))
             }
-            Address::MariaDb(url) => {
-                let pool = mysql::pool(url).await?;
+            Address::MariaDb(address) => {
+                let pool = mysql::pool(address).await?;
                 durability.ask_of(&pool).await?;
-                let connections = Self::pooled(Dialect::MariaDb, pool, mysql::one(url).await?);
-                let migrating = mysql::Migrating::begin(url).await?;
+                let connections = Self::pooled(url, Dialect::MariaDb, pool, mysql::one(address).await?);
+                let migrating = mysql::Migrating::begin(address).await?;
                 mysql::refuse_tables_of_others(migrating.connection()).await?;
                 migrate(migrating.connection()).await?;
                 migrating.end().await?;
@@ -197,34 +199,41 @@ impl Connections {
                 sqlite::refuse_no_file(file)?;
                 let reader = sqlite::readers(file).await?;
                 refuse_other_version(&reader).await?;
-                Ok(Self::of_file(sqlite::writer(file).await?, reader))
+                Ok(Self::of_file(url, sqlite::writer(file).await?, reader))
             }
-            Address::Postgres(url) => {
-                let pool = postgres::pool(url).await?;
+            Address::Postgres(address) => {
+                let pool = postgres::pool(address).await?;
                 refuse_other_version(&pool.connections()).await?;
-                Ok(Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?))
+                Ok(Self::pooled(url, Dialect::Postgres, pool, postgres::one(address).await?))
             }
-            Address::MariaDb(url) => {
-                let pool = mysql::pool(url).await?;
+            Address::MariaDb(address) => {
+                let pool = mysql::pool(address).await?;
                 refuse_other_version(&pool.connections()).await?;
-                Ok(Self::pooled(Dialect::MariaDb, pool, mysql::one(url).await?))
+                Ok(Self::pooled(url, Dialect::MariaDb, pool, mysql::one(address).await?))
             }
         }
     }
 
-    fn of_file(writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
+    fn of_file(url: &DatabaseUrl, writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
         let writer = Arc::new(Pool::of_file(writer));
         let (dialect, groups) = (Dialect::Sqlite, Arc::clone(&writer));
-        Self { dialect, groups, writer, reader: Reader { dialect, pool: Arc::new(Pool::of_file(reader)) } }
+        Self {
+            dialect,
+            groups,
+            writer,
+            reader: Reader { dialect, pool: Arc::new(Pool::of_file(reader)) },
+            url: url.clone(),
+        }
     }
 
-    fn pooled(dialect: Dialect, pool: Pool, groups: Pool) -> Self {
+    fn pooled(url: &DatabaseUrl, dialect: Dialect, pool: Pool, groups: Pool) -> Self {
         let pool = Arc::new(pool);
         Self {
             dialect,
             writer: Arc::clone(&pool),
             groups: Arc::new(groups),
             reader: Reader { dialect, pool },
+            url: url.clone(),
         }
     }
 
@@ -232,6 +241,19 @@ impl Connections {
     #[cfg(test)]
     pub(crate) fn observe_reads(&self, asked: impl Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static) {
         self.reader.pool.observe(asked);
+    }
+
+    /// Tells of changed revisions, where the database can, until the task that does it is aborted. A notice can be lost:
+    /// it is a hint, and the rows are the truth.
+    pub(crate) fn tell_of_revisions(
+        &self,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> Option<JoinHandle<()>> {
+        match &self.url.0 {
+            Address::Postgres(url) => Some(tokio::spawn(postgres::listen_for_revisions(url.clone(), tell))),
+            // SQLite has no such notices, but also no other replicas; MariaDB has none.
+            Address::Sqlite(_) | Address::MariaDb(_) => None,
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

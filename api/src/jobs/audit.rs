@@ -26,7 +26,7 @@ impl Job for Audit {
     const NAME: &'static str = "audit";
     /// How often the rows of other writers are looked for: those of `hansard admin` and of control planes that have
     /// ended.
-    const EVERY: Duration = Duration::from_secs(2);
+    const EVERY: Duration = Duration::from_secs(10);
 
     async fn run(&mut self, hansard: &Hansard) {
         if self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_EVERY) {

@@ -193,6 +193,15 @@ fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
+/// Tells those who listen, once the transaction is committed, that revisions have changed.
+pub(crate) async fn tell_of_revision(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    match Dialect::of(connection) {
+        Dialect::Postgres => postgres::tell_of_revision(connection).await,
+        // They have no such notices.
+        Dialect::Sqlite | Dialect::MariaDb => Ok(()),
+    }
+}
+
 fn driver_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
     sqlx_error(error)?.as_database_error()
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::{Executor as _, Postgres, pool::PoolOptions};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener};
+use sea_orm::sqlx::{self, Executor as _, Postgres, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DbBackend, DbErr, Statement};
 
 use crate::StoreError;
@@ -93,6 +93,39 @@ pub(crate) async fn lock_migrations(transaction: &impl ConnectionTrait) -> Resul
 pub(super) async fn let_idle(transaction: &impl ConnectionTrait, limit: Duration) -> Result<(), DbErr> {
     let set = format!("SET LOCAL idle_in_transaction_session_timeout = {}", limit.as_millis());
     transaction.execute_unprepared(&set).await.map(drop)
+}
+
+/// The channel of the notices that revisions have changed.
+const REVISIONS: &str = "hansard_revisions";
+
+/// How soon it is listened again, when the connection was lost and no other could be had.
+const LISTENS_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Tells those who listen, when the transaction is committed.
+pub(super) async fn tell_of_revision(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let notice =
+        Statement::from_sql_and_values(DbBackend::Postgres, "SELECT pg_notify($1, '')", [REVISIONS.into()]);
+    connection.execute_raw(notice).await.map(drop)
+}
+
+/// Calls `tell` whenever revisions may have changed, as far as the database tells.
+pub(crate) async fn listen_for_revisions(url: String, tell: impl Fn()) {
+    loop {
+        if let Err(error) = listen(&url, &tell).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "changed revisions are not told of");
+        }
+        tokio::time::sleep(LISTENS_AGAIN_AFTER).await;
+    }
+}
+
+async fn listen(url: &str, tell: &impl Fn()) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect(url).await?;
+    listener.listen(REVISIONS).await?;
+    loop {
+        // What was changed before it listened, or while the connection was lost, is a change too.
+        tell();
+        listener.try_recv().await?;
+    }
 }
 
 /// `serialization_failure`, `deadlock_detected` and `lock_not_available`.

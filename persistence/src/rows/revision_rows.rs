@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use crate::StoreError;
-use crate::dialect::Dialect;
+use crate::dialect::{self, Dialect};
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -42,7 +42,7 @@ pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId)
             Some(SqlErr::ForeignKeyConstraintViolation(_)) => StoreError::NotFound { what: "account" },
             _ => StoreError::Unavailable { step: "bump a revision", source },
         })?;
-    Ok(())
+    dialect::tell_of_revision(connection).await.map_err(StoreError::at("tell of a revision"))
 }
 
 pub(crate) async fn of_account(

@@ -1,29 +1,34 @@
 //! Detecting that configuration, keys or policies changed, here or in another replica.
 //!
-//! The rows are the truth (DECISIONS I5). A change that is made here makes the watcher look at once; to see changes of
-//! other replicas and of `hansard admin` it polls, often enough to see them within a second.
+//! The rows are the truth (DECISIONS I5). As long as somebody wants to know, the watcher looks at them often enough to see
+//! the changes of other replicas and of `hansard admin` within a second. A change that is made here makes it look at once,
+//! and so does PostgreSQL's notice of a change that is made elsewhere.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use domain::AccountId;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::{Inner, Store};
 use crate::StoreError;
 use crate::rows::revision_rows;
 
-/// How often the watcher polls.
+/// How often the watcher looks, whatever it is told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) struct Revisions {
     seen: watch::Sender<i64>,
     look: Arc<Notify>,
+    /// Hears of the changes of other replicas; begun with the first subscriber.
+    listener: OnceLock<Option<JoinHandle<()>>>,
 }
 
 impl Revisions {
     pub(super) fn at(revision: i64) -> Self {
-        Self { seen: watch::Sender::new(revision), look: Arc::new(Notify::new()) }
+        let (seen, look) = (watch::Sender::new(revision), Arc::new(Notify::new()));
+        Self { seen, look, listener: OnceLock::new() }
     }
 
     /// Makes the watcher look now.
@@ -36,6 +41,9 @@ impl Drop for Revisions {
     fn drop(&mut self) {
         // The watcher holds the store weakly: when woken, it sees that the store is gone.
         self.look.notify_one();
+        if let Some(Some(listener)) = self.listener.take() {
+            listener.abort();
+        }
     }
 }
 
@@ -44,11 +52,19 @@ pub(super) fn watch_other_replicas(inner: &Arc<Inner>) {
     let look = Arc::clone(&inner.revisions.look);
     let store: Weak<Inner> = Arc::downgrade(inner);
     tokio::spawn(async move {
-        let mut answers = true;
+        let (mut answers, mut anybody) = (true, false);
         loop {
             // The reaction is the same after a notification and after a timeout.
-            let _ = tokio::time::timeout(LOOK_EVERY, look.notified()).await;
+            if anybody {
+                let _ = tokio::time::timeout(LOOK_EVERY, look.notified()).await;
+            } else {
+                look.notified().await;
+            }
             let Some(inner) = store.upgrade() else { return };
+            anybody = inner.revisions.seen.receiver_count() > 0;
+            if !anybody {
+                continue;
+            }
             match revision_rows::of_all(inner.connections.reader()).await {
                 Ok(now) => {
                     answers = true;
@@ -82,6 +98,14 @@ impl Store {
     /// [`Store::configuration_revision`] for its own account.
     #[must_use]
     pub fn subscribe_revisions(&self) -> watch::Receiver<i64> {
-        self.inner.revisions.seen.subscribe()
+        let revisions = &self.inner.revisions;
+        let subscriber = revisions.seen.subscribe();
+        revisions.listener.get_or_init(|| {
+            let look = Arc::clone(&revisions.look);
+            self.inner.connections.tell_of_revisions(move || look.notify_one())
+        });
+        // Without subscribers nobody has looked.
+        revisions.look_now();
+        subscriber
     }
 }
