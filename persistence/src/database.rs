@@ -328,6 +328,7 @@ where
     C: ConnectionTrait,
     &'c C: IntoSchemaManagerConnection<'c>,
 {
+    refuse_later_version(connection).await?;
     refuse_the_deployments_account(connection).await?;
     migrations::up(Dialect::of(connection), connection).await.map_err(StoreError::at(MIGRATE))
 }
@@ -351,19 +352,44 @@ where
     Ok(())
 }
 
+/// What a program of an earlier version is told.
+const LATER: &str = "its tables are those of a later version; take the program of that version";
+
+/// The migrations that a database has been through.
+async fn applied<'c, C>(connection: &'c C) -> Result<BTreeSet<String>, StoreError>
+where
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
+    let failed = || StoreError::at("look at its tables");
+    if !SchemaManager::new(connection).has_table("seaql_migrations").await.map_err(failed())? {
+        return Ok(BTreeSet::new());
+    }
+    let rows = seaql_migrations::Entity::find().all(connection).await.map_err(failed())?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
+}
+
+/// A replica of an earlier version, which would start beside those that have migrated, does not know what the tables mean
+/// by now.
+async fn refuse_later_version<'c, C>(connection: &'c C) -> Result<(), StoreError>
+where
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
+    let known = migrations::names(Dialect::of(connection));
+    if applied(connection).await?.is_subset(&known) {
+        return Ok(());
+    }
+    Err(StoreError::UnfitDatabase { why: LATER })
+}
+
 /// Only the server migrates: a command that runs beside it could change the tables under a server of another version.
 async fn refuse_other_version(reader: &DatabaseConnection) -> Result<(), StoreError> {
-    let failed = || StoreError::at("look at its tables");
-    let mut applied = BTreeSet::new();
-    if SchemaManager::new(reader).has_table("seaql_migrations").await.map_err(failed())? {
-        let rows = seaql_migrations::Entity::find().all(reader).await.map_err(failed())?;
-        applied.extend(rows.into_iter().map(|row| row.version));
-    }
-    let known = migrations::names(Dialect::of(reader));
+    let (applied, known) = (applied(reader).await?, migrations::names(Dialect::of(reader)));
     let why = if applied.is_empty() {
         "it holds no tables of a control plane; name another database, or start `hansard serve` on this one once"
     } else if !applied.is_subset(&known) {
-        "its tables are those of a later version; take the program of that version"
+        LATER
     } else if applied != known {
         "its tables are those of an earlier version; start `hansard serve` of this version once, which brings them \
          up to date, or take the program of that version"

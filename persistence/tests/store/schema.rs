@@ -50,6 +50,9 @@ async fn a_database_of_this_version_is_taken_as_it_is_and_no_other_is_touched(wo
         .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000000_later', 1)")
         .await;
     refused(&world.database, "of a later version").await;
+    // A replica of this version that starts beside those of the later one.
+    let beside = Store::connect(world.database.parsed(), Arc::clone(&world.keys)).await.unwrap_err();
+    assert!(beside.to_string().contains("of a later version"), "{beside}");
     let forget = match world.database.backend {
         Backend::Sqlite | Backend::Postgres => "version > 'm20261129_120000'",
         Backend::MariaDb => "version > 'm20261130_020000_mariadb_tables'",
