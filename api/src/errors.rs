@@ -320,6 +320,10 @@ impl Refusal {
         match (self.throttled, self.retry_after) {
             (Some(throttled), _) => throttled.headers().into(),
             (None, Some(pause)) => vec![(header::RETRY_AFTER, pause.as_secs().max(1).into())],
+            // Whatever the reason is, it may pass soon.
+            (None, None) if self.wire.status() == StatusCode::SERVICE_UNAVAILABLE.as_u16() => {
+                vec![(header::RETRY_AFTER, 1.into())]
+            }
             (None, None) => Vec::new(),
         }
     }

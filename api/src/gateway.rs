@@ -18,6 +18,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use crate::errors::ActionError;
 use crate::http::body;
 use crate::pages;
+use crate::readiness::NotReady;
 use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{Arrival, Caller};
 use crate::state::Hansard;
@@ -31,8 +32,22 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     config.service(resource("/").route(to(answer)));
 }
 
-/// Answers one RPC call. An error is rendered by [`finish`], in the format that was asked for.
+/// Answers one RPC call. An error is rendered by [`finish`], in the format that was asked for. A call that waits for a
+/// database that is gone is given up: what it began there is finished or undone without it.
 async fn answer(
+    http: HttpRequest,
+    payload: Payload,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
+    let lost = hansard.reach.lost();
+    tokio::select! {
+        biased;
+        answered = work(http, payload, hansard) => answered,
+        () = lost => Err(NotReady::NoDatabase.into()),
+    }
+}
+
+async fn work(
     http: HttpRequest,
     payload: Payload,
     hansard: Data<Hansard>,

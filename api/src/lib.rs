@@ -20,6 +20,7 @@ mod limits;
 mod links;
 mod pages;
 mod policy_findings;
+mod reach;
 mod readiness;
 mod replay;
 mod road;

@@ -64,12 +64,20 @@ impl Hansard {
         self.ending.goes_on_to(Step::Announced);
     }
 
+    /// Whether the database answers, asked now.
+    pub(crate) async fn database_answers(&self) -> bool {
+        !self.reach.is_gone() && matches!(tokio::time::timeout(PATIENCE, self.store.ping()).await, Ok(Ok(())))
+    }
+
     async fn readiness(&self) -> Result<(), NotReady> {
         if self.ending.step() > Step::Serves {
             return Err(NotReady::Ends);
         }
         if self.compared_clocks.last() == Clocks::TooFarApart {
             return Err(NotReady::ClocksApart);
+        }
+        if self.reach.is_gone() {
+            return Err(NotReady::NoDatabase);
         }
         if self.store.writer_stands_still() {
             return Err(NotReady::WriterStandsStill);
@@ -93,21 +101,33 @@ impl Hansard {
     }
 }
 
-/// The refusal of new work by a replica that ends, or of signed calls by one whose clock is wrong, in the words of the door
-/// that it came to.
+/// The refusal of new work by a replica that ends, or of calls by one whose database is gone or whose clock is wrong, in the
+/// words of the door that they came to.
 pub(crate) fn refuse(request: &HttpRequest) -> Option<HttpResponse> {
     let hansard = request.app_data::<Data<Hansard>>()?;
     let path = request.path();
-    let is_agent = path.strip_prefix(AGENT_API_PREFIX).is_some_and(|rest| rest.starts_with('/'));
     let refused = if hansard.ending.step() >= Step::Refuses && !WATCHED.contains(&path) {
         NotReady::Ends
-    } else if (path == "/" || is_agent) && hansard.compared_clocks.last() == Clocks::TooFarApart {
+    } else if !needs_rows(path) {
+        return None;
+    } else if hansard.reach.is_gone() {
+        NotReady::NoDatabase
+    } else if hansard.compared_clocks.last() == Clocks::TooFarApart {
         NotReady::ClocksApart
     } else {
         return None;
     };
-    if is_agent {
+    if is_agent(path) {
         return Some(agent_api::refuse_as(request, hansard, refused));
     }
     Some(ActionError::from(refused).error_response())
+}
+
+/// Whether a path leads to calls that read or write rows. Links are opened by such a call; once open they go on.
+fn needs_rows(path: &str) -> bool {
+    path == "/" || is_agent(path)
+}
+
+fn is_agent(path: &str) -> bool {
+    path.strip_prefix(AGENT_API_PREFIX).is_some_and(|rest| rest.starts_with('/'))
 }

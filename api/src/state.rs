@@ -25,6 +25,7 @@ use crate::limits::concurrency::WorkLimiters;
 use crate::limits::connections::ConnectionLimits;
 use crate::limits::throttle::ThrottleLimits;
 use crate::links::{LinkSettings, Links, NotReached};
+use crate::reach::Reach;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
 #[derive(Debug, Clone)]
@@ -173,6 +174,8 @@ pub struct Hansard {
     pub(crate) ending: Ending,
     /// Whether this machine's clock agrees with the database's.
     pub(crate) compared_clocks: Compared,
+    /// Whether the database answers.
+    pub(crate) reach: Reach,
 }
 
 impl Hansard {
@@ -199,6 +202,7 @@ impl Hansard {
             limits,
             ending: Ending::default(),
             compared_clocks: Compared::default(),
+            reach: Reach::default(),
         }
     }
 

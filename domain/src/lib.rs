@@ -27,6 +27,7 @@ pub mod record_config;
 pub mod recording_continuity;
 pub mod recording_filter;
 pub mod recording_life;
+pub mod replica_lease;
 pub mod role;
 pub mod secret_hash;
 pub mod server_keys;

@@ -52,7 +52,9 @@ impl Reader {
     /// Begins a transaction whose statements all see the same moment.
     pub(crate) async fn begin_snapshot(&self) -> Result<Reading<'_>, StoreError> {
         let begin = || self.pool.begin_reading(self.dialect.to_read_one_moment());
-        on_some_connection(self.dialect, begin).await.map_err(StoreError::at("begin a transaction"))
+        // Boxed, because every read of more than one statement contains it.
+        let begun = Box::pin(on_some_connection(self.dialect, begin)).await;
+        begun.map_err(StoreError::at("begin a transaction"))
     }
 }
 

@@ -227,10 +227,13 @@ impl From<StoreError> for AgentRefusal {
             StoreError::Unavailable { .. }
             | StoreError::WriterBehind { .. }
             | StoreError::Outdated
-            | StoreError::Stopping => Self::new(
-                AgentErrorCode::ServiceUnavailable,
-                "the control plane cannot reach its database; try again",
-            )
+            | StoreError::Stopping => Self {
+                retry_after: Some(NotReady::TRY_AGAIN_AFTER),
+                ..Self::new(
+                    AgentErrorCode::ServiceUnavailable,
+                    "the control plane cannot reach its database; try again",
+                )
+            }
             .caused_by(error),
             StoreError::Conflict { .. } => Self::new(
                 AgentErrorCode::ServiceUnavailable,

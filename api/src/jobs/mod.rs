@@ -1,12 +1,12 @@
 //! The jobs of the control plane. They are idempotent and take no input; a round that failed is made good by the next.
 
 mod audit;
-mod clocks;
 mod continuity;
 mod idle;
 mod key_usage;
 mod lapsed;
 mod pruning;
+mod replica;
 mod runner;
 mod sweep;
 mod tallies;
@@ -37,7 +37,10 @@ impl Jobs {
     pub(crate) fn start(hansard: Data<Hansard>) -> Self {
         let hansard = hansard.into_inner();
         let mut jobs = RunningJobs::new(Arc::clone(&hansard));
-        jobs.start(clocks::CompareClocks);
+        // With a file there are no other replicas, and no other clock.
+        if hansard.store.may_have_replicas() {
+            jobs.start(replica::RenewLease::default());
+        }
         jobs.start(sweep::Sweep);
         jobs.start(unclaimed::RemoveUnclaimed);
         jobs.start(lapsed::RemoveLapsed);

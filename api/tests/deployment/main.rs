@@ -26,6 +26,7 @@ mod recording_agent;
 mod removal;
 mod replay;
 mod session_settings;
+mod shares;
 mod statuses;
 mod storage_targets;
 mod streams;

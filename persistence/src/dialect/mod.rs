@@ -84,21 +84,24 @@ impl Dialect {
         }
     }
 
-    /// The question what the database's own clock says, in milliseconds since 1970; `None` where that is this machine's.
-    pub(crate) fn clock(self) -> Option<Statement> {
-        let (backend, statement) = match self {
-            Self::Sqlite => return None,
-            Self::Postgres => (
-                DbBackend::Postgres,
-                "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS bigint)",
-            ),
+    /// The expression for what the database's own clock says, in milliseconds since 1970; in SQLite that is this machine's.
+    pub(crate) fn moment(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
+            Self::Postgres => "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS bigint)",
             // In UTC, because local time has an hour twice a year.
-            Self::MariaDb => (
-                DbBackend::MySql,
-                "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000",
-            ),
+            Self::MariaDb => "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000)",
+        }
+    }
+
+    /// The question what the database's own clock says, as [`Dialect::moment`]; `None` where that is this machine's.
+    pub(crate) fn clock(self) -> Option<Statement> {
+        let backend = match self {
+            Self::Sqlite => return None,
+            Self::Postgres => DbBackend::Postgres,
+            Self::MariaDb => DbBackend::MySql,
         };
-        Some(Statement::from_string(backend, statement))
+        Some(Statement::from_string(backend, format!("SELECT {}", self.moment())))
     }
 
     /// The name of the 64-bit integer type in a CAST.

@@ -40,6 +40,7 @@ pub(crate) mod recording_link_rows;
 pub(crate) mod recording_list_rows;
 pub(crate) mod recording_rows;
 pub(crate) mod recording_scope;
+pub(crate) mod replica_rows;
 pub(crate) mod revision_rows;
 pub(crate) mod role_rows;
 pub(crate) mod role_session_rows;

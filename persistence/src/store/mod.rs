@@ -36,6 +36,7 @@ mod policy_steps;
 mod policy_versions;
 mod recording_continuity;
 mod recordings;
+mod replicas;
 mod revisions;
 mod role_sessions;
 mod roles;

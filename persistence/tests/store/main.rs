@@ -34,6 +34,7 @@ mod migrated;
 mod nonces;
 mod policies;
 mod recordings;
+mod replicas;
 mod roles;
 mod schema;
 mod scoped_lists;
