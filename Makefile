@@ -49,6 +49,7 @@ test-deep: ## what takes longer: many more cases of every property and fault, th
 	PROPTEST_CASES=20000 HANSARD_TEST_FUZZ_SECONDS=600 $(CARGO) test --locked --workspace --exclude whole-system --lib --tests
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --test api_documents -- --ignored
+	$(CARGO) test --locked --workspace --test three_replicas -- --ignored
 	HANSARD_TEST_FAULT_CASES=200 $(CARGO) test --locked --workspace --test faults -- --include-ignored
 	$(MAKE) agent-static
 	$(CARGO) test --locked --workspace --test static_agent -- --ignored

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod append_only;
+mod audited;
+mod balancer;
 mod database;
 mod deployment;
 mod fault_plan;
@@ -16,6 +18,8 @@ mod person;
 mod programs;
 mod screens;
 
+pub use audited::audited;
+pub use balancer::Balancer;
 pub use database::{MariaDb, postgresql};
 pub use deployment::{Client, Deployment, DeploymentOptions, free_port};
 pub use fault_plan::{Fault, FaultPlan, Seeded};

@@ -2,84 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use whole_system::load::Caller;
-use whole_system::{Client, Deployment, DeploymentOptions, postgresql, until};
+use whole_system::{Balancer, Client, Deployment, DeploymentOptions, postgresql, until};
 
 const CALLERS: usize = 8;
-
-/// A balancer: it asks each replica often whether it is ready, and gives each new connection to the next one that is.
-struct Balancer {
-    address: SocketAddr,
-    replicas: Vec<Replica>,
-}
-
-struct Replica {
-    address: SocketAddr,
-    ready: AtomicBool,
-    connections: AtomicUsize,
-}
-
-impl Balancer {
-    fn before(replicas: &[SocketAddr]) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let replicas = replicas.iter().map(|address| Replica {
-            address: *address,
-            ready: AtomicBool::new(true),
-            connections: AtomicUsize::new(0),
-        });
-        let address = listener.local_addr().unwrap();
-        let balancer = Arc::new(Self { address, replicas: replicas.collect() });
-        // Both threads end with the test's process.
-        let asks = Arc::clone(&balancer);
-        std::thread::spawn(move || {
-            loop {
-                for replica in &asks.replicas {
-                    replica.ready.store(is_ready(replica.address), Ordering::SeqCst);
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        });
-        let passes_on = Arc::clone(&balancer);
-        std::thread::spawn(move || {
-            for (number, caller) in listener.incoming().enumerate() {
-                passes_on.pass_on(number, caller.unwrap());
-            }
-        });
-        balancer
-    }
-
-    fn pass_on(&self, number: usize, caller: TcpStream) {
-        let ready: Vec<_> =
-            self.replicas.iter().filter(|replica| replica.ready.load(Ordering::SeqCst)).collect();
-        // Without a replica the caller finds its connection closed, and the test fails.
-        let Some(replica) = ready.get(number % ready.len().max(1)) else { return };
-        let Ok(server) = TcpStream::connect(replica.address) else { return };
-        replica.connections.fetch_add(1, Ordering::SeqCst);
-        for (mut from, mut to) in
-            [(caller.try_clone().unwrap(), server.try_clone().unwrap()), (server, caller)]
-        {
-            std::thread::spawn(move || {
-                let _ = io::copy(&mut from, &mut to);
-                let _ = to.shutdown(Shutdown::Write);
-            });
-        }
-    }
-}
-
-fn is_ready(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address) else { return false };
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    let mut reply = String::new();
-    stream.write_all(request.as_bytes()).is_ok()
-        && stream.read_to_string(&mut reply).is_ok()
-        && reply.starts_with("HTTP/1.1 200")
-}
 
 /// Callers that each keep a connection as long as the server does, and call until they are told to stop.
 struct Load {
@@ -172,9 +103,7 @@ fn no_call_fails_while_one_of_two_replicas_is_ended() {
     let balancer = Balancer::before(&[ended.address(), other.address()]);
     let load = Load::on(balancer.address, &other.root);
     load.goes_on(200);
-    for replica in &balancer.replicas {
-        assert!(replica.connections.load(Ordering::SeqCst) > 0, "each of them has work");
-    }
+    assert!(balancer.connections().iter().all(|given| *given > 0), "each of them has work");
 
     ended.signals(Signal::TERM);
     until("it says that it ends", || {

@@ -7,14 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use domain::Timestamp;
-use domain::actions::AdministerIdentity;
-use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
-use domain::principal::Principal;
-use domain::server_keys::ServerKeys;
-use persistence::{DatabaseUrl, Store};
 use whole_system::load::{Caller, Exchange, keep_busy};
-use whole_system::{Deployment, DeploymentOptions, MariaDb, postgresql, program, until};
+use whole_system::{Deployment, DeploymentOptions, MariaDb, audited, postgresql, program, until};
 
 const CONNECTIONS: usize = 24;
 /// How often each control plane is killed.
@@ -84,7 +78,7 @@ fn what_was_answered_before_a_kill_is_audited_and_used(database: Option<String>)
 
 fn check(deployment: &Deployment, answered: &[Exchange], database: Option<&str>) {
     assert!(answered.len() > 100, "only {} calls were answered", answered.len());
-    let audited = audited(deployment, database);
+    let audited: BTreeSet<String> = audited(deployment, database).into_iter().collect();
     for exchange in answered {
         assert!(matches!(exchange.status, 200 | 404), "{exchange:?}");
         assert!(audited.contains(&exchange.request_id), "answered, and not audited: {exchange:?}");
@@ -106,23 +100,4 @@ fn check(deployment: &Deployment, answered: &[Exchange], database: Option<&str>)
         assert_eq!(exchange.status, 400, "accepted again: {exchange:?}");
         assert!(!audited.contains(&exchange.request_id));
     }
-}
-
-/// The ids of the requests that the trail has rows of.
-fn audited(deployment: &Deployment, database: Option<&str>) -> BTreeSet<String> {
-    let url = match database {
-        None => DatabaseUrl::sqlite_file(&deployment.data_folder().join("hansard.db")),
-        Some(url) => DatabaseUrl::parse(url).unwrap(),
-    };
-    let operator = Principal::Operator { account: deployment.account().parse().unwrap() };
-    let (everything, policies) = (Resource::Everything, PrincipalPolicies::none());
-    let facts = RequestFacts::at(Timestamp::from_millis(0));
-    let granted = authorize::<AdministerIdentity>(&operator, everything, &policies, &facts).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let rows = runtime.block_on(async {
-        let keys = Arc::new(ServerKeys::generate().unwrap());
-        let store = Store::connect_existing(url, keys).await.unwrap();
-        store.latest_audit_events(&granted, 1_000_000).await.unwrap()
-    });
-    rows.into_iter().map(|row| row.request_id).collect()
 }
