@@ -37,6 +37,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// How long a connection is kept after a reply whose request was not read to its end, so that its sender, who may
 /// still write, hears the reply instead of finding the connection reset. What it writes is read away.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a worker goes on to be ready for HTTP after its last connection, before it rests.
+const LISTENS_ON: Duration = Duration::from_secs(5);
 /// How long calls in flight may take once the server was told to stop.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -140,7 +142,7 @@ fn connections(
     let (door, refuse) = (state.clone(), refuse_malformed(state.clone()));
     let spoken = move || {
         let state = state.clone();
-        ready(Ok(Lazily::made_by(move || http(state.clone(), address))))
+        ready(Ok(Lazily::made_by(move || http(state.clone(), address), LISTENS_ON)))
     };
     fn_service(move |stream: TcpStream| {
         // A reply is one write; waiting for more only delays it.

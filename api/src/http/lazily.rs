@@ -11,14 +11,13 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_service::{Service, ServiceFactory};
 
-/// How long it is kept after the last connection: a caller may come again.
-const KEPT: Duration = Duration::from_secs(5);
-
 /// Makes its service when a connection comes, and gives it up some time after the last one has ended.
 pub(crate) struct Lazily<M, S>(Rc<Shared<M, S>>);
 
 struct Shared<M, S> {
     make: M,
+    /// How long it is kept after the last connection: a caller may come again.
+    keep: Duration,
     kept: RefCell<Option<Rc<S>>>,
     /// How many connections there have been.
     connections: Cell<u64>,
@@ -28,9 +27,10 @@ struct Shared<M, S> {
 
 impl<M, S> Lazily<M, S> {
     /// There is no connection yet.
-    pub(crate) fn made_by(make: M) -> Self {
+    pub(crate) fn made_by(make: M, keep: Duration) -> Self {
         Self(Rc::new(Shared {
             make,
+            keep,
             kept: RefCell::default(),
             connections: Cell::new(0),
             is_watched: Cell::new(false),
@@ -69,7 +69,7 @@ where
         actix_rt::spawn(async move {
             let mut connections = self.connections.get();
             loop {
-                tokio::time::sleep(KEPT).await;
+                tokio::time::sleep(self.keep).await;
                 if !self.is_idle() {
                     break;
                 }
@@ -122,28 +122,26 @@ mod tests {
 
     #[actix_web::test]
     async fn a_service_is_made_for_a_connection_kept_for_the_next_and_then_given_up() {
-        tokio::time::pause();
-        let made = Rc::new(Cell::new(0));
+        let (made, keep) = (Rc::new(Cell::new(0)), Duration::from_millis(20));
         let counts = Rc::clone(&made);
-        let lazily = Lazily::made_by(move || {
+        let make = move || {
             counts.set(counts.get() + 1);
-            fn_service(|seconds: u64| async move {
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            fn_service(|millis: u64| async move {
+                tokio::time::sleep(Duration::from_millis(millis)).await;
                 Ok::<(), DispatchError>(())
             })
-        });
+        };
+        let lazily = Lazily::made_by(make, keep);
         assert_eq!(made.get(), 0);
-        lazily.call(1).await.unwrap();
-        lazily.call(1).await.unwrap();
-        assert_eq!(made.get(), 1);
-        // A connection that lasts keeps it, however long.
-        lazily.call(60).await.unwrap();
-        assert!(lazily.0.kept.borrow().is_some());
-        tokio::time::sleep(2 * KEPT + Duration::from_secs(1)).await;
-        assert!(lazily.0.kept.borrow().is_none());
-        let (one, other) = tokio::join!(lazily.call(1), lazily.call(2));
+        // A connection that lasts keeps it, however long the others are over.
+        let (one, other) = tokio::join!(lazily.call(1), lazily.call(10 * 20));
         one.unwrap();
         other.unwrap();
+        assert_eq!(made.get(), 1);
+        while lazily.0.kept.borrow().is_some() {
+            tokio::time::sleep(keep).await;
+        }
+        lazily.call(1).await.unwrap();
         assert_eq!(made.get(), 2);
     }
 }
