@@ -27,6 +27,7 @@ use crate::errors::chain_of;
 use crate::limits::connections::Slot;
 use crate::links::relay::{Relay, Violation};
 use crate::links::{Held, Lease, LinkClosed, LinkEvent, OpenLink};
+use crate::readiness::NotReady;
 use crate::state::LinkTiming;
 use end::{End, Step, closing, taken, unreadable};
 
@@ -167,7 +168,15 @@ impl Link<'_> {
                     }
                 }
                 () = sleep_until(push_due), if push_at.is_some() => {
-                    let (pushed, waited) = timed(self.push()).await;
+                    let lost = self.hansard.reach.lost();
+                    let pushing = async {
+                        tokio::select! {
+                            biased;
+                            pushed = self.push() => pushed,
+                            () = lost => Err(PushFailed::Later(NotReady::NoDatabase.into())),
+                        }
+                    };
+                    let (pushed, waited) = timed(pushing).await;
                     heard += waited;
                     push_at = match pushed {
                         Ok(()) => None,
@@ -183,8 +192,13 @@ impl Link<'_> {
                     pinged?;
                     heard += waited;
                 }
-                () = sleep_until(self.reports.due_at().unwrap_or(dead_at)), if self.reports.due_at().is_some() => {
-                    self.reports.write(self.hansard, self.granted, &self.agent).await;
+                () = sleep_until(self.reports.due_at().unwrap_or(dead_at)), if self.reports_are_due() => {
+                    let lost = self.hansard.reach.lost();
+                    tokio::select! {
+                        biased;
+                        () = self.reports.write(self.hansard, self.granted, &self.agent) => {}
+                        () = lost => {}
+                    }
                 }
                 event = open.event() => match event {
                     LinkEvent::Say(message) => self.say(&message).await?,
@@ -318,6 +332,8 @@ impl Link<'_> {
         if heard.elapsed() > 2 * self.hansard.settings.link_timing.ping_every {
             return Ok(());
         }
+        // The link goes on without the database, and its lease lapses, or is taken by another replica that has one.
+        let lost = self.hansard.reach.lost();
         let noted = async {
             self.hansard.store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
             if self.is_retired().await? {
@@ -331,7 +347,12 @@ impl Link<'_> {
             };
             Ok::<_, StoreError>((held == Held::No).then_some(LinkClosed::Superseded))
         };
-        match noted.await {
+        let noted = tokio::select! {
+            biased;
+            noted = noted => noted,
+            () = lost => return Ok(()),
+        };
+        match noted {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(closing(why)),
             Err(error) => {
@@ -339,6 +360,11 @@ impl Link<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the agent has reported something, and there is a database to note it in.
+    fn reports_are_due(&self) -> bool {
+        self.reports.due_at().is_some() && !self.hansard.reach.is_gone()
     }
 
     fn patience(&self) -> Duration {
