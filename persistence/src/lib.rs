@@ -116,7 +116,7 @@ pub use lists::{
 };
 pub use markers::{MarkerPage, MarkerRequest};
 pub use store::{
-    AuditExport, AuditExportError, AuditExports, AuditPruning, Change, Deciding, HeldAgainst,
-    KeepAnchorsError, LinkTaken, ListsWaiting, NonceClaim, PutAway, RemovedAgent, Settled, Store, TagPage,
-    TagQuery, Taking, WithheldPruning,
+    AuditExport, AuditExportError, AuditExports, AuditPruning, Change, Deciding, HeldAgainst, InForce,
+    KeepAnchorsError, LinkLease, LinkNoted, LinkTaken, ListsWaiting, NonceClaim, PutAway, RemovedAgent,
+    Settled, Store, TagPage, TagQuery, Taking, WithheldPruning,
 };

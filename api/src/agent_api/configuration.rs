@@ -46,8 +46,18 @@ pub(crate) async fn effective<A: ReadsRecordConfig>(
     let revision = hansard.store.configuration_revision(granted.account()).await?;
     let selector = InstanceSelector::One(agent.instance.clone());
     let effective = hansard.store.effective_record_config(granted, &selector).await?;
+    Ok(of_agent(hansard, agent, revision, &effective))
+}
+
+/// The configuration of an agent, of what is in force for it.
+pub(crate) fn of_agent(
+    hansard: &Hansard,
+    agent: &Agent,
+    revision: i64,
+    effective: &EffectiveRecordConfig,
+) -> EffectiveConfiguration {
     let default_target = default_target(hansard, agent);
-    Ok(EffectiveConfiguration {
+    EffectiveConfiguration {
         agent_id: agent.id.clone(),
         account_id: agent.account.clone(),
         instance_id: agent.instance.clone(),
@@ -55,11 +65,11 @@ pub(crate) async fn effective<A: ReadsRecordConfig>(
         revision: u64::try_from(revision).unwrap_or(0),
         issued_time: hansard.now().to_rfc3339_millis(),
         server_keys: server_keys(hansard),
-        recording: recording_of(&effective),
+        recording: recording_of(effective),
         captures: delegated(&agent.capabilities),
         default_record_storage_target: default_target.map(|target| target.to_string()).unwrap_or_default(),
         default_expiration_days: u32::from(ExpirationDays::DEFAULT.get()),
-    })
+    }
 }
 
 /// Signs a configuration with each of the deployment's keys: an agent that was offline during a rotation knows only

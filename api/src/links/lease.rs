@@ -5,7 +5,7 @@ use domain::actions::WritesAgent;
 use domain::agent::Agent;
 use domain::agent_link::LEASE_LASTS;
 use domain::gate::Granted;
-use persistence::{LinkTaken, Store, StoreError};
+use persistence::{LinkLease, LinkTaken, Store, StoreError};
 
 use super::{Links, OpenLink};
 
@@ -13,16 +13,6 @@ use super::{Links, OpenLink};
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     epoch: Option<u64>,
-    knows_channels: bool,
-}
-
-/// The state of a lease after a look at its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Held {
-    /// It holds.
-    Yes,
-    /// Another replica has taken it: the agent has another link.
-    No,
 }
 
 impl Lease {
@@ -36,7 +26,6 @@ impl Lease {
         open: &OpenLink<'_>,
         knows_channels: bool,
     ) -> Result<(), StoreError> {
-        self.knows_channels = knows_channels;
         if let Some(epoch) = self.epoch {
             open.is_held(epoch, knows_channels);
             return Ok(());
@@ -52,22 +41,10 @@ impl Lease {
         Ok(())
     }
 
-    /// Renews it, or takes it where that failed before.
-    pub(crate) async fn renew<A: WritesAgent>(
-        &mut self,
-        links: &Links,
-        store: &Store,
-        granted: &Granted<A>,
-        agent: &Agent,
-        open: &OpenLink<'_>,
-    ) -> Result<Held, StoreError> {
-        let Some(epoch) = self.epoch else {
-            let knows_channels = self.knows_channels;
-            return self.take(links, store, granted, agent, open, knows_channels).await.map(|()| Held::Yes);
-        };
-        let until = links.clock.now().plus(LEASE_LASTS);
-        let holds = store.renew_agent_link(granted, &agent.id, &links.replica, epoch, until).await?;
-        Ok(if holds { Held::Yes } else { Held::No })
+    /// The lease as it goes on from now; `None` if it was not taken.
+    pub(crate) fn goes_on(&self, links: &Links) -> Option<LinkLease> {
+        let expires_at = links.clock.now().plus(LEASE_LASTS);
+        self.epoch.map(|epoch| LinkLease { replica: links.replica.clone(), epoch, expires_at })
     }
 
     /// Releases it, so that nobody looks for the agent here any more.

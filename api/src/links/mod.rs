@@ -30,7 +30,7 @@ use persistence::{Store, StoreError};
 use tokio::time::timeout;
 use url::Url;
 
-pub(crate) use lease::{Held, Lease};
+pub(crate) use lease::Lease;
 pub(crate) use registry::{LinkClosed, LinkEvent, OpenLink, Registry};
 
 use opened::Way;

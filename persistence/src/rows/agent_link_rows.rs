@@ -1,6 +1,8 @@
 //! Table `agent_links`: which replica holds an agent's link. A row stays when its lease is given back or expires, so
 //! that epochs grow.
 
+use std::collections::BTreeMap;
+
 use domain::agent_link::{AgentLink, ReplicaId};
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
 use sea_orm::sea_query::Expr;
@@ -105,6 +107,41 @@ pub(crate) async fn set_end(
         .await
         .map(drop)
         .map_err(StoreError::at("renew an agent's link"))
+}
+
+/// Extends the leases that a replica has on the links of these agents, but for those that it has given back.
+pub(crate) async fn extend_all(
+    transaction: &DatabaseTransaction,
+    replica: &ReplicaId,
+    agents: &[&str],
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
+    row::Entity::update_many()
+        .col_expr(row::Column::ExpiresAt, Expr::value(expires_at.as_millis()))
+        .filter(row::Column::AgentId.is_in(agents.iter().copied()))
+        .filter(row::Column::ReplicaId.eq(replica.as_str()))
+        .filter(row::Column::ExpiresAt.gt(0))
+        .exec(transaction)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("renew agents' links"))
+}
+
+/// Who has the leases on the links of these agents, and under which number.
+pub(crate) async fn holders_of(
+    transaction: &DatabaseTransaction,
+    agents: &[&str],
+) -> Result<BTreeMap<String, (ReplicaId, u64)>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::AgentId.is_in(agents.iter().copied()))
+        .all(transaction)
+        .await
+        .map_err(StoreError::at("read who holds agents' links"))?;
+    let holder = |model: row::Model| {
+        let AgentLink { agent, replica, epoch, .. } = from_row(model)?;
+        Ok::<_, CorruptRow>((agent.as_str().to_owned(), (replica, epoch)))
+    };
+    Ok(rows.into_iter().map(holder).collect::<Result<_, _>>()?)
 }
 
 fn from_row(model: row::Model) -> Result<AgentLink, CorruptRow> {

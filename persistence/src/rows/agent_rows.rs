@@ -1,5 +1,7 @@
 //! Tables `agents` and `agent_capabilities`.
 
+use std::collections::BTreeSet;
+
 use domain::agent::{Agent, Capability, Retired};
 use domain::gate::ListScope;
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
@@ -241,6 +243,58 @@ pub(crate) async fn retire(
         .await
         .map(drop)
         .map_err(StoreError::at("retire an agent"))
+}
+
+/// Notes that these agents were heard, unless they were heard later.
+pub(crate) async fn mark_all_seen(
+    transaction: &DatabaseTransaction,
+    agents: &[&str],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    row::Entity::update_many()
+        .col_expr(row::Column::LastSeenAt, Expr::value(at.as_millis()))
+        .filter(row::Column::AgentId.is_in(agents.iter().copied()))
+        .filter(row::Column::LastSeenAt.lt(at.as_millis()))
+        .exec(transaction)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("note that agents were heard"))
+}
+
+/// The agents of an account that were neither replaced nor removed.
+pub(crate) async fn present_in(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+) -> Result<BTreeSet<String>, StoreError> {
+    let present: Vec<String> = row::Entity::find()
+        .select_only()
+        .column(row::Column::AgentId)
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::ReplacedAt.is_null())
+        .filter(row::Column::RemovedAt.is_null())
+        .into_tuple()
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read the agents of an account"))?;
+    Ok(present.into_iter().collect())
+}
+
+/// Those of these agents that were neither replaced nor removed.
+pub(crate) async fn present_of(
+    transaction: &DatabaseTransaction,
+    agents: &[&str],
+) -> Result<BTreeSet<String>, StoreError> {
+    let present: Vec<String> = row::Entity::find()
+        .select_only()
+        .column(row::Column::AgentId)
+        .filter(row::Column::AgentId.is_in(agents.iter().copied()))
+        .filter(row::Column::ReplacedAt.is_null())
+        .filter(row::Column::RemovedAt.is_null())
+        .into_tuple()
+        .all(transaction)
+        .await
+        .map_err(StoreError::at("read which agents are replaced or removed"))?;
+    Ok(present.into_iter().collect())
 }
 
 /// Notes when the agent was last heard, unless that was noted within the last `at_most_every` milliseconds.

@@ -53,6 +53,19 @@ pub(crate) async fn find(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
+/// All configurations of an account.
+pub(crate) async fn of_account(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+) -> Result<Vec<RecordConfig>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read the configurations of an account"))?;
+    Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
 /// Writes a new configuration, unless the stored revision differs from `expected_revision`.
 pub(crate) async fn compare_and_swap(
     connection: &impl ConnectionTrait,

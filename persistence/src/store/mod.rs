@@ -28,8 +28,10 @@ mod group_commit;
 mod groups;
 mod holding;
 mod identity_tags;
+mod in_force;
 mod instances;
 mod key_usage;
+mod link_notes;
 mod login_profiles;
 mod policies;
 mod policy_steps;
@@ -78,6 +80,8 @@ use change_audit::AuditRows;
 pub use deciding::Deciding;
 pub use group_commit::Settled;
 pub use identity_tags::{TagPage, TagQuery};
+pub use in_force::InForce;
+pub use link_notes::{LinkLease, LinkNoted};
 pub use succession::Taking;
 pub use waiting::ListsWaiting;
 
@@ -104,6 +108,8 @@ struct Inner {
     audit: audit::AuditWriter,
     groups: group_commit::GroupCommit,
     nonces: Nonces,
+    link_notes: link_notes::LinkNotes,
+    in_force: in_force::AccountsInForce,
     anchored: audit_anchors::Anchored,
     exports: audit_export::Exports,
     revisions: revisions::Revisions,
@@ -286,6 +292,8 @@ impl Store {
             audit: audit::AuditWriter::new(),
             groups: group_commit::GroupCommit::start(),
             nonces,
+            link_notes: link_notes::LinkNotes::start(),
+            in_force: in_force::AccountsInForce::default(),
             anchored: audit_anchors::Anchored::default(),
             exports: audit_export::Exports::default(),
             revisions: revisions::Revisions::at(revision),

@@ -31,6 +31,11 @@ impl Revisions {
         Self { seen, look, listener: OnceLock::new() }
     }
 
+    /// What the watcher has seen last.
+    pub(super) fn seen(&self) -> i64 {
+        *self.seen.borrow()
+    }
+
     /// Makes the watcher look now.
     pub(super) fn look_now(&self) {
         self.look.notify_one();
@@ -99,12 +104,15 @@ impl Store {
     #[must_use]
     pub fn subscribe_revisions(&self) -> watch::Receiver<i64> {
         let revisions = &self.inner.revisions;
+        if revisions.seen.receiver_count() == 0 {
+            // Without subscribers nobody has looked.
+            self.inner.in_force.forget();
+        }
         let subscriber = revisions.seen.subscribe();
         revisions.listener.get_or_init(|| {
             let look = Arc::clone(&revisions.look);
             self.inner.connections.tell_of_revisions(move || look.notify_one())
         });
-        // Without subscribers nobody has looked.
         revisions.look_now();
         subscriber
     }

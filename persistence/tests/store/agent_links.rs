@@ -5,14 +5,18 @@ use domain::agent::Agent;
 use domain::agent_link::{AgentLink, ReplicaId};
 use domain::gate::{Granted, PrincipalPolicies, authorize};
 use domain::principal::Principal;
-use persistence::{LinkTaken, StoreError};
+use persistence::{LinkLease, LinkNoted, LinkTaken, StoreError};
 
-use test_facts::{World, account, as_agent, at, facts, instance, on_both, other_account, resource_of};
+use test_facts::{
+    World, account, as_agent, at, facts, instance, on_both, other_account, resource_of, until_async,
+};
 
 on_both!(
     a_lease_is_taken_renewed_and_given_back,
     of_many_who_take_a_link_at_once_each_has_an_epoch_of_its_own,
     nobody_reaches_beyond_the_grant,
+    what_many_links_note_at_once_is_told_to_each,
+    links_are_told_what_is_in_force_as_of_the_change_that_was_seen,
     a_replaced_agent_is_reached_no_more_and_its_holder_is_found,
 );
 
@@ -72,6 +76,81 @@ async fn a_lease_is_taken_renewed_and_given_back(world: World) {
     assert!(renew(&world, &agent, &other, 2, 0).await);
     assert_eq!(holder(&world, &agent, 250).await, None);
     assert_eq!(take(&world, &agent, &one, 400).await, 3);
+}
+
+async fn what_many_links_note_at_once_is_told_to_each(world: World) {
+    let (here, elsewhere) = (ReplicaId::generate(), ReplicaId::generate());
+    let mut agents = Vec::new();
+    for number in 0..6 {
+        let agent = world.enrol(&account(), &format!("web{number}")).await;
+        let epoch = take(&world, &agent, &here, 100).await;
+        agents.push((agent, epoch));
+    }
+    // Another link of one agent has the lease, the next one's lease was given back, and one more agent is replaced.
+    take(&world, &agents[1].0, &elsewhere, 100).await;
+    let granted = as_agent::<ReadAgentConfiguration>(&agents[2].0);
+    let over = domain::Timestamp::from_millis(0);
+    assert!(world.store.renew_agent_link(&granted, &agents[2].0.id, &here, 1, over).await.unwrap());
+    let token = world.join_token(&account(), "*", true).await;
+    world.try_enrol(&world.agent(&account(), "web3"), &token, true).await.unwrap();
+    let notes = agents.iter().enumerate().map(|(number, (agent, epoch))| {
+        let lease = LinkLease { replica: here.clone(), epoch: *epoch, expires_at: at(500) };
+        // One has not said hello.
+        let lease = (number != 4).then_some(lease);
+        let granted = as_agent::<ReadAgentConfiguration>(agent);
+        let (store, agent) = (world.store.clone(), agent.clone());
+        tokio::spawn(async move { store.note_link(&granted, &agent, at(400), lease).await.unwrap() })
+    });
+    let mut noted = Vec::new();
+    for note in notes.collect::<Vec<_>>() {
+        noted.push(note.await.unwrap());
+    }
+    let goes_on = LinkNoted::GoesOn;
+    let (superseded, retired) = (LinkNoted::Superseded, LinkNoted::Retired);
+    assert_eq!(noted, [goes_on, superseded, goes_on, retired, goes_on, goes_on]);
+    assert_eq!(holder(&world, &agents[0].0, 450).await.unwrap().expires_at, at(500));
+    assert_eq!(holder(&world, &agents[1].0, 99).await.unwrap().expires_at, at(100), "it is another's");
+    assert_eq!(holder(&world, &agents[2].0, 1).await, None, "what was given back is not held again");
+    assert_eq!(holder(&world, &agents[4].0, 450).await, None, "it was not asked for");
+    let heard = world.store.find_agent(&agents[0].0.id).await.unwrap().unwrap();
+    assert_eq!(heard.last_seen_at, at(400));
+}
+
+async fn links_are_told_what_is_in_force_as_of_the_change_that_was_seen(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let granted = as_agent::<ReadAgentConfiguration>(&agent);
+    let replica = world.replica().await;
+    let mut seen = replica.subscribe_revisions();
+    let first = replica.in_force(&granted, &agent).await.unwrap();
+    // One that enrolled after that was read is not taken for one that is gone.
+    let late = world.enrol(&account(), "web9").await;
+    let granted_late = as_agent::<ReadAgentConfiguration>(&late);
+    assert!(!replica.in_force(&granted_late, &late).await.unwrap().is_retired);
+    assert!(first.config.config.is_none() && !first.is_retired);
+    for days in [3, 4] {
+        seen.mark_unchanged();
+        crate::configuration::set_all(&world, days).await;
+        seen.changed().await.unwrap();
+        until_async("the change is in force", async || {
+            let in_force = replica.in_force(&granted, &agent).await.unwrap();
+            let config = in_force.config.config?;
+            (config.expiration.get() == days && in_force.revision > first.revision).then_some(())
+        })
+        .await;
+    }
+    let token = world.join_token(&account(), "*", true).await;
+    world.try_enrol(&world.agent(&account(), "web1"), &token, true).await.unwrap();
+    until_async("it is retired", async || {
+        replica.in_force(&granted, &agent).await.unwrap().is_retired.then_some(())
+    })
+    .await;
+    // What changes while nobody subscribes is in force for the next subscriber at once.
+    drop(seen);
+    let other = world.enrol(&account(), "web2").await;
+    crate::configuration::set_all(&world, 5).await;
+    let _seen = replica.subscribe_revisions();
+    let in_force = replica.in_force(&as_agent::<ReadAgentConfiguration>(&other), &other).await.unwrap();
+    assert!(!in_force.is_retired && in_force.config.config.unwrap().expiration.get() == 5);
 }
 
 async fn of_many_who_take_a_link_at_once_each_has_an_epoch_of_its_own(world: World) {

@@ -47,6 +47,16 @@ async fn set(world: &World, expected: Option<i64>, after: RecordConfig) -> Resul
     world.store.apply(&granted, change, event(&account(), "SetInstanceRecordConfig")).await
 }
 
+/// Sets the configuration of all instances, whatever it was.
+pub(crate) async fn set_all(world: &World, days: u16) {
+    let everything = owner::<GetInstanceRecordConfig>(&account(), Resource::Everything);
+    let before = world.store.effective_record_config(&everything, &InstanceSelector::All).await.unwrap();
+    let before = before.config.map(|config| config.revision);
+    let after = config(InstanceSelector::All, true, before.unwrap_or(0) + 1);
+    let after = RecordConfig { expiration: ExpirationDays::new(days.into()).unwrap(), ..after };
+    set(world, before, after).await.unwrap();
+}
+
 async fn a_set_is_read_back_and_own_wins_over_all(world: World) {
     let own = InstanceSelector::One(instance("web1"));
     let everything = owner::<GetInstanceRecordConfig>(&account(), Resource::Everything);

@@ -15,7 +15,7 @@ use domain::actions::{Action as _, ReadAgentConfiguration};
 use domain::agent::Agent;
 use domain::gate::Granted;
 use futures_util::StreamExt as _;
-use persistence::StoreError;
+use persistence::LinkNoted;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::call::LinkCall;
@@ -26,7 +26,7 @@ use crate::Hansard;
 use crate::errors::chain_of;
 use crate::limits::connections::Slot;
 use crate::links::relay::{Relay, Violation};
-use crate::links::{Held, Lease, LinkClosed, LinkEvent, OpenLink};
+use crate::links::{Lease, LinkClosed, LinkEvent, OpenLink};
 use crate::readiness::NotReady;
 use crate::state::LinkTiming;
 use end::{End, Step, closing, taken, unreadable};
@@ -309,11 +309,13 @@ impl Link<'_> {
 
     /// Pushes the configuration unless the agent was told the same already.
     async fn push(&mut self) -> Result<(), PushFailed> {
-        if self.is_retired().await.map_err(|error| PushFailed::Later(error.into()))? {
+        let in_force = self.hansard.store.in_force(self.granted, &self.agent);
+        let in_force = in_force.await.map_err(|error| PushFailed::Later(error.into()))?;
+        if in_force.is_retired {
             return Err(PushFailed::Ended(closing(LinkClosed::Retired)));
         }
-        let in_force = configuration::effective(self.hansard, self.granted, &self.agent);
-        let in_force = in_force.await.map_err(PushFailed::Later)?;
+        let in_force =
+            configuration::of_agent(self.hansard, &self.agent, in_force.revision, &in_force.config);
         if self.pushed.as_ref().is_some_and(|pushed| configuration::ask_for_the_same(pushed, &in_force)) {
             return Ok(());
         }
@@ -334,27 +336,21 @@ impl Link<'_> {
         }
         // The link goes on without the database, and its lease lapses, or is taken by another replica that has one.
         let lost = self.hansard.reach.lost();
-        let noted = async {
-            self.hansard.store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
-            if self.is_retired().await? {
-                return Ok(Some(LinkClosed::Retired));
-            }
-            let (links, store) = (&self.hansard.links, &self.hansard.store);
-            let held = match self.pushed {
-                Some(_) => self.lease.renew(links, store, self.granted, &self.agent, open).await?,
-                // It has not said hello.
-                None => Held::Yes,
-            };
-            Ok::<_, StoreError>((held == Held::No).then_some(LinkClosed::Superseded))
-        };
+        if self.pushed.is_some() && self.lease.goes_on(&self.hansard.links).is_none() {
+            // That failed before.
+            self.take_lease(open, self.knows_channels).await;
+        }
+        let (store, lease) = (&self.hansard.store, self.lease.goes_on(&self.hansard.links));
+        let noted = store.note_link(self.granted, &self.agent, self.hansard.now(), lease);
         let noted = tokio::select! {
             biased;
             noted = noted => noted,
             () = lost => return Ok(()),
         };
         match noted {
-            Ok(None) => Ok(()),
-            Ok(Some(why)) => Err(closing(why)),
+            Ok(LinkNoted::GoesOn) => Ok(()),
+            Ok(LinkNoted::Superseded) => Err(closing(LinkClosed::Superseded)),
+            Ok(LinkNoted::Retired) => Err(closing(LinkClosed::Retired)),
             Err(error) => {
                 tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "the time at which an agent was last heard could not be stored");
                 Ok(())
@@ -369,12 +365,6 @@ impl Link<'_> {
 
     fn patience(&self) -> Duration {
         self.hansard.settings.link_patience
-    }
-
-    /// Whether the agent was replaced or removed, through another replica.
-    async fn is_retired(&self) -> Result<bool, StoreError> {
-        let agent = self.hansard.store.find_agent(&self.agent.id).await?;
-        Ok(agent.is_none_or(|agent| agent.retired.is_some()))
     }
 }
 
