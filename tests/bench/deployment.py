@@ -67,11 +67,17 @@ class Deployment:
             "ALIBABA_CLOUD_ACCESS_KEY_ID": KEY_ID,
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET": KEY_SECRET,
         }
+        self.log = open(self.folder / "serve.log", "wb")
+        self.children = []
+        self.start()
+        return self
+
+    def start(self):
+        """Starts the server, also again on the same folder and address."""
         command = [BIN / "hansard", "serve", "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
         # One client on one address: the limits of callers would be all that is measured.
         command += ["--address-rate", "0", "--principal-rate", "0"]
         command += self.arguments
-        self.log = open(self.folder / "serve.log", "wb")
         self.process = subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=self.log)
 
         def serves():
@@ -80,8 +86,7 @@ class Deployment:
             return self.http_ok("/healthz")
 
         until("the server serves", serves)
-        self.children = []
-        return self
+
 
     def __exit__(self, *_):
         for process in [*self.children, self.process]:
