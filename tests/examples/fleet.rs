@@ -102,9 +102,8 @@ async fn main() {
     let since = Instant::now();
     reach(&seen.links, count).await;
     step("relinked", since, count);
-    // Until it is told to end, by the end of its input.
-    let mut rest = Vec::new();
-    let _ = tokio::io::stdin().read_to_end(&mut rest).await;
+    // Until it is ended.
+    std::future::pending::<()>().await;
 }
 
 fn step(name: &str, since: Instant, agents: usize) {
