@@ -140,7 +140,14 @@ async fn enrol(
     let mut agents = Vec::new();
     for number in numbers {
         let body = format!("InstanceId=i-fleet{number}&TtlSeconds=3600");
-        let issued = exchange(&mut stream, &caller.request("CreateAgentJoinToken", &body)).await;
+        // A machine that is busy with something else has calls wait for longer than they may.
+        let issued = loop {
+            let issued = exchange(&mut stream, &caller.request("CreateAgentJoinToken", &body)).await;
+            if issued["Retryable"] != true {
+                break issued;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
         let token = issued["Token"].as_str().unwrap_or_else(|| panic!("{issued}"));
         let key = PrivateKey::generate().unwrap();
         let body = json!({

@@ -134,7 +134,7 @@ impl Link<'_> {
             }
         }
         let (links, store) = (&self.hansard.links, &self.hansard.store);
-        if let Err(error) = self.lease.give_back(links, store, self.granted, &self.agent).await {
+        if let Err(error) = Box::pin(self.lease.give_back(links, store, self.granted, &self.agent)).await {
             tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "the lease on an agent's link could not be given back; it lapses");
         }
     }
@@ -151,13 +151,14 @@ impl Link<'_> {
         let opened = Instant::now();
         let mut heard = opened;
         let mut push_at: Option<Instant> = None;
+        // What is done now and then is boxed: its future is many times as large as what a link keeps while nothing happens.
         loop {
             let dead_at = heard + silent_after;
             let push_due = push_at.unwrap_or(dead_at);
             tokio::select! {
                 message = messages.next() => {
                     heard = Instant::now();
-                    if self.receive(message, open).await? {
+                    if Box::pin(self.receive(message, open)).await? {
                         push_at = Some(heard);
                     }
                 }
@@ -176,7 +177,7 @@ impl Link<'_> {
                             () = lost => Err(PushFailed::Later(NotReady::NoDatabase.into())),
                         }
                     };
-                    let (pushed, waited) = timed(pushing).await;
+                    let (pushed, waited) = timed(Box::pin(pushing)).await;
                     heard += waited;
                     push_at = match pushed {
                         Ok(()) => None,
@@ -188,7 +189,7 @@ impl Link<'_> {
                     };
                 }
                 _ = pings.tick() => {
-                    let (pinged, waited) = timed(self.ping(heard, open)).await;
+                    let (pinged, waited) = timed(Box::pin(self.ping(heard, open))).await;
                     pinged?;
                     heard += waited;
                 }
@@ -196,7 +197,7 @@ impl Link<'_> {
                     let lost = self.hansard.reach.lost();
                     tokio::select! {
                         biased;
-                        () = self.reports.write(self.hansard, self.granted, &self.agent) => {}
+                        () = Box::pin(self.reports.write(self.hansard, self.granted, &self.agent)) => {}
                         () = lost => {}
                     }
                 }
