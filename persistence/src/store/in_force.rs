@@ -2,7 +2,7 @@
 //! read once for an account and not once for each of its agents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::AccountId;
 use domain::actions::ReadsRecordConfig;
@@ -28,7 +28,10 @@ pub struct InForce {
 
 /// What was read of each account, the newest alone.
 #[derive(Default)]
-pub(super) struct AccountsInForce(Mutex<BTreeMap<AccountId, Arc<AsyncMutex<Option<Arc<Account>>>>>>);
+pub(super) struct AccountsInForce(Mutex<BTreeMap<AccountId, Slot>>);
+
+/// Whoever reads an account has its slot meanwhile.
+type Slot = Arc<AsyncMutex<Option<Arc<Account>>>>;
 
 struct Account {
     /// What the watcher had seen before this was read: it is as new as that at least.
@@ -45,7 +48,7 @@ impl AccountsInForce {
     }
 
     // No change under the lock is left incomplete.
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AccountId, Arc<AsyncMutex<Option<Arc<Account>>>>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AccountId, Slot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
