@@ -334,7 +334,7 @@ impl Store {
     async fn write_pruned(
         &self,
         transaction: DatabaseTransaction,
-        pruned: &[(Claim, BTreeMap<Day, (u64, u64)>)],
+        pruned: &[(Claim, OfDays)],
         before: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
