@@ -138,6 +138,9 @@ fn place(url: &str) -> &str {
 /// The connections to one database. SQLite has one connection that writes, so that writers queue here instead of
 /// colliding in the database, and a few that read; with the other databases one pool does both, and groups of calls have
 /// a connection of their own, so that the writer of all calls does not queue behind each of them.
+///
+/// What is done on them is boxed, because the futures of whatever uses the store contain it, and the compiler bounds how
+/// deep they may be.
 pub(crate) struct Connections {
     dialect: Dialect,
     writer: Arc<Pool>,
@@ -278,7 +281,7 @@ impl Connections {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        self.writer.transact(WRITE_LIMIT, self.dialect.to_write(), work).await
+        Box::pin(self.writer.transact(WRITE_LIMIT, self.dialect.to_write(), work)).await
     }
 
     /// As [`Connections::write`], for what other calls wait for.
@@ -289,7 +292,7 @@ impl Connections {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        self.writer.transact(GROUP_LIMIT, self.dialect.to_write(), work).await
+        Box::pin(self.writer.transact(GROUP_LIMIT, self.dialect.to_write(), work)).await
     }
 
     /// Does something in the transaction of a group of calls, which it commits itself.
@@ -300,7 +303,7 @@ impl Connections {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        self.groups.transact(GROUP_LIMIT, self.dialect.to_write(), work).await
+        Box::pin(self.groups.transact(GROUP_LIMIT, self.dialect.to_write(), work)).await
     }
 
     /// Does the last part of a transaction of [`Connections::write`], for which other calls wait.
@@ -308,7 +311,7 @@ impl Connections {
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.writer.within(GROUP_LIMIT, |_| work).await
+        Box::pin(self.writer.within(GROUP_LIMIT, |_| work)).await
     }
 
     /// Begins a transaction whose statements all see the same moment.

@@ -46,7 +46,7 @@ where
 {
     let (since, mut attempt, mut lost) = (Instant::now(), 1, 0);
     loop {
-        let undone = match once().await {
+        let undone = match Box::pin(once()).await {
             Err(StoreError::Unavailable { step, source })
                 if step != COMMIT
                     && dialect.has_lost_connection(&source)
