@@ -1,11 +1,9 @@
 //! Table `nonces` of SQLite: what was claimed, in the order in which it was, without an index by which it could be found.
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement};
 
-use super::in_few_sizes;
+use super::insert_many::InsertMany;
 use crate::{CorruptRow, NonceClaim, StoreError};
 
 mod row {
@@ -80,17 +78,13 @@ pub(crate) async fn append(
     claims: &[&NonceClaim],
 ) -> Result<(), StoreError> {
     let numbered: Vec<_> = (last + 1..).zip(claims).collect();
-    for part in in_few_sizes(&numbered) {
-        let rows = part.iter().map(|(id, claim)| row::ActiveModel {
-            id: Set(*id),
-            hash: Set(claim.hash.to_vec()),
-            expires_at: Set(claim.expires_at.as_millis()),
-        });
-        let insert = row::Entity::insert_many(rows).exec_without_returning(transaction).await;
-        insert.map_err(StoreError::at("claim a nonce"))?;
-    }
-    Ok(())
+    let values = |(id, claim): &(i64, &&NonceClaim)| {
+        [(*id).into(), claim.hash.to_vec().into(), claim.expires_at.as_millis().into()]
+    };
+    CLAIMS.insert(transaction, &numbered, values).await.map_err(StoreError::at("claim a nonce"))
 }
+
+static CLAIMS: InsertMany<3> = InsertMany::new("nonces", ["id", "hash", "expires_at"]);
 
 /// Removes some of the rows up to this number, from the first one on, and returns how many. The newest row stays: the
 /// numbers continue after it.

@@ -3,11 +3,12 @@
 use domain::Timestamp;
 use domain::audit::{AuditDecision, AuditEvent};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Value,
 };
 
-use super::{Reading, column_number, in_few_sizes};
+use super::insert_many::InsertMany;
+use super::{Reading, column_number};
 use crate::audit::chain::{ChainedEvent, Link, hex_32};
 use crate::audit::event::{ALLOWED, DENIED, NOT_ASKED, WrittenEvent};
 use crate::{CorruptRow, StoreError};
@@ -52,37 +53,74 @@ pub(crate) async fn insert_all(
     writer_id: &str,
     events: Vec<(Link, WrittenEvent)>,
 ) -> Result<(), StoreError> {
-    let models: Vec<_> = events.into_iter().map(|(link, event)| model(writer_id, link, event)).collect();
-    for part in in_few_sizes(&models) {
-        row::Entity::insert_many(part.iter().cloned())
-            .exec_without_returning(transaction)
-            .await
-            .map_err(StoreError::at("write an audit row"))?;
-    }
-    Ok(())
+    ROWS.insert(transaction, &events, |(link, event)| values(writer_id, link, event))
+        .await
+        .map_err(StoreError::at("write an audit row"))
 }
 
-fn model(writer_id: &str, link: Link, event: WrittenEvent) -> row::ActiveModel {
-    row::ActiveModel {
-        writer_id: Set(writer_id.to_owned()),
-        sequence: Set(column_number(link.sequence)),
-        chain: Set(hex::encode(link.chain)),
-        request_id: Set(event.request_id),
-        at: Set(event.at),
-        account_id: Set(event.account_id),
-        principal: Set(event.principal),
-        access_key_id: Set(event.access_key_id),
-        action: Set(event.action),
-        resource: Set(event.resource),
-        decision: Set(event.decision),
-        decided_by: Set(event.decided_by),
-        result: Set(event.result),
-        source_address: Set(event.source_address),
-        user_agent: Set(event.user_agent),
-        recording: Set(event.recording),
-        how: Set(event.how),
-        instance_id: Set(event.instance_id),
-    }
+static ROWS: InsertMany<18> = InsertMany::new(
+    "audit_events",
+    [
+        "writer_id",
+        "sequence",
+        "chain",
+        "request_id",
+        "at",
+        "account_id",
+        "principal",
+        "access_key_id",
+        "action",
+        "resource",
+        "decision",
+        "decided_by",
+        "result",
+        "source_address",
+        "user_agent",
+        "recording",
+        "how",
+        "instance_id",
+    ],
+);
+
+fn values(writer_id: &str, link: &Link, event: &WrittenEvent) -> [Value; 18] {
+    // Named, so that the compiler asks for each of them.
+    let WrittenEvent {
+        request_id,
+        at,
+        account_id,
+        principal,
+        access_key_id,
+        action,
+        resource,
+        decision,
+        decided_by,
+        result,
+        source_address,
+        user_agent,
+        recording,
+        how,
+        instance_id,
+    } = event;
+    [
+        writer_id.into(),
+        column_number(link.sequence).into(),
+        hex::encode(link.chain).into(),
+        request_id.as_str().into(),
+        (*at).into(),
+        account_id.as_str().into(),
+        principal.as_str().into(),
+        access_key_id.as_deref().into(),
+        action.as_str().into(),
+        resource.as_str().into(),
+        decision.as_str().into(),
+        decided_by.as_deref().into(),
+        result.as_str().into(),
+        source_address.as_deref().into(),
+        user_agent.as_str().into(),
+        recording.as_deref().into(),
+        how.as_str().into(),
+        instance_id.as_deref().into(),
+    ]
 }
 
 /// The last link that a writer wrote.

@@ -24,6 +24,7 @@ pub(crate) mod counter_rows;
 pub(crate) mod group_member_rows;
 pub(crate) mod group_rows;
 pub(crate) mod identity_tag_rows;
+mod insert_many;
 pub(crate) mod instance_rows;
 pub(crate) mod instance_tag_rows;
 pub(crate) mod join_token_rows;
