@@ -302,6 +302,7 @@ impl Store {
             let after = i64::try_from(reached.sequence).unwrap_or(i64::MAX);
             let reader = self.inner.connections.reader();
             let rows = audit_rows::of_writer(reader, writer_id, after, BATCH).await?;
+            let before = reached;
             for row in rows.iter().take_while(|row| row.sequence <= stretch.last.sequence) {
                 let link = next_link(reached, &row.event);
                 if row.link() != Some(link) {
@@ -309,7 +310,8 @@ impl Store {
                 }
                 reached = link;
             }
-            if rows.is_empty() {
+            // Whether or not rows are left beyond the stretch.
+            if reached == before {
                 break;
             }
         }

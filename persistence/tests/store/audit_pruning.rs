@@ -25,6 +25,7 @@ on_both!(
     nothing_goes_while_it_cannot_be_exported,
     nothing_goes_that_its_file_does_not_hold,
     what_was_tampered_with_stays,
+    rows_that_are_gone_before_an_anchor_end_the_round,
     nothing_goes_of_another_folder,
     the_database_lets_nobody_delete_what_was_not_pruned,
     a_removal_is_told_from_pruning,
@@ -267,6 +268,16 @@ async fn what_was_tampered_with_stays(world: World) {
     assert!(found.withheld[0].why.contains("rows 1 to 2 are missing"), "{found:?}");
     assert_eq!(deployment.rows().await, [3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(deployment.findings().await, [(AuditFault::Missing { through: 2 }, 1)]);
+}
+
+/// Rows 5 and 6 are gone, and the rows after them are there: that is found, and is no reason to read for ever.
+async fn rows_that_are_gone_before_an_anchor_end_the_round(world: World) {
+    let deployment = exported(world).await;
+    deployment.tamper(&["DELETE FROM audit_events WHERE sequence IN (5, 6)".to_owned()]).await;
+    let round = tokio::time::timeout(Duration::from_secs(20), deployment.prune(2 * DAY));
+    let found = round.await.expect("the round ends");
+    assert_eq!((found.rows, found.withheld.len()), (0, 1), "{found:?}");
+    assert_eq!(deployment.rows().await, [1, 2, 3, 4, 7, 8, 9]);
 }
 
 async fn nothing_goes_of_another_folder(world: World) {
