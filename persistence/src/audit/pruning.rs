@@ -75,6 +75,39 @@ pub(crate) fn look_in_files(
     Ok(held)
 }
 
+/// The links of these rows, one of each writer, as far as files hold them. Lines that are none of an audit log are left
+/// out: that check is another one's.
+///
+/// # Errors
+/// A file cannot be read; the error names it.
+pub(crate) fn links_in_files(
+    files: &[PathBuf],
+    places: &BTreeMap<String, u64>,
+) -> io::Result<BTreeMap<String, Link>> {
+    let mut links = BTreeMap::new();
+    let mut text = Vec::new();
+    for file in files {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(file).map_err(named)?);
+        loop {
+            if links.len() == places.len() {
+                return Ok(links);
+            }
+            text.clear();
+            if reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut text).map_err(named)? == 0 {
+                break;
+            }
+            if let Some(ExportedLine::Event(event)) = ExportedLine::parse(&text)
+                && places.get(&event.writer_id) == Some(&event.sequence)
+                && let Some(link) = event.link()
+            {
+                links.entry(event.writer_id).or_insert(link);
+            }
+        }
+    }
+    Ok(links)
+}
+
 fn read_file(file: File, newest: bool, day: &Day, held: &mut BTreeMap<String, Held>) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut text = Vec::new();

@@ -83,7 +83,8 @@ pub enum AuditFault {
         /// The last of them.
         through: u64,
     },
-    /// The database lets rows be removed, up to the place, of which no signed anchor says that they were pruned.
+    /// What the database says was pruned is not what signed anchors say: it would let other rows be removed, or has
+    /// forgotten that some were.
     PruningForged,
 }
 
@@ -226,6 +227,8 @@ pub(crate) struct ChainCheck {
     base: Option<Link>,
     /// The last row that was pruned, as a signed anchor says.
     pruned: Option<Link>,
+    /// The last row that was removed so far, where files know it.
+    removed: Option<Link>,
     /// The row after which the chain has ended.
     end: Option<u64>,
     /// The row up to which it is vouched for, and what lies beyond: the first row, the earliest time, how many.
@@ -244,15 +247,16 @@ impl ChainCheck {
             before: 0,
             base: Some(first_link(writer_id)),
             pruned: None,
+            removed: None,
             end,
             anchored,
             beyond: None,
         }
     }
 
-    /// For a chain whose rows up to a link were pruned, some of which may still be there.
-    pub(crate) fn pruned(self, last: Link) -> Self {
-        Self { before: last.sequence, base: Some(last), pruned: Some(last), ..self }
+    /// For a chain whose rows up to a link were pruned, some of which may still be there: those after `removed`.
+    pub(crate) fn pruned(self, last: Link, removed: Option<Link>) -> Self {
+        Self { before: last.sequence, base: Some(last), pruned: Some(last), removed, ..self }
     }
 
     /// For a chain whose beginning may be elsewhere.
@@ -292,7 +296,10 @@ impl ChainCheck {
         if self.rows == 0 && self.pruned.is_some_and(|last| (1..=last.sequence).contains(&number)) {
             // The removal has not come so far yet.
             self.before = number - 1;
-            self.base = None;
+            self.base = match number {
+                1 => Some(first_link(&self.writer_id)),
+                _ => self.removed.filter(|link| link.sequence == number - 1),
+            };
         }
         if number <= self.before {
             let why = format!("row {number} stands behind row {}", self.before);

@@ -1,6 +1,6 @@
 //! The check of the audit trail in the database, and of the database against exported files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pool::Reading;
 
@@ -8,10 +8,12 @@ use super::Store;
 use super::audit_files::{AuditExports, Files, PutAway};
 use super::audit_kept_verify::compare_kept;
 use super::audit_vouched::{LOOKED_UP, Said, Vouched, compare};
+use super::blocking::blocking;
 use crate::StoreError;
 use crate::audit::anchor::{Claim, Signed};
 use crate::audit::chain::Link;
 use crate::audit::kept_anchors::KeptAnchors;
+use crate::audit::pruning::links_in_files;
 use crate::audit::verify::{
     AnchorCheck, AuditFault, AuditVerification, ChainCheck, CheckedFiles, Findings, verification,
 };
@@ -62,9 +64,11 @@ impl Store {
             }
         }
         self.compare_pruned(&snapshot, &vouched, against.files.is_some(), &mut findings).await?;
+        let removed = last_removed(&snapshot, &vouched, against.files, &mut findings).await?;
         let mut chains = Vec::new();
         for writer_id in writers(&snapshot, &vouched).await? {
-            chains.push(read_chain(&snapshot, &writer_id, &vouched, &mut findings).await?);
+            let removed = removed.get(&writer_id).copied();
+            chains.push(read_chain(&snapshot, &writer_id, &vouched, removed, &mut findings).await?);
         }
         let newest = chains.iter().map(ChainCheck::newest).chain(vouched.newest).max().unwrap_or(i64::MIN);
         for chain in &chains {
@@ -82,7 +86,8 @@ impl Store {
         Ok(verification(chains, findings, vouched.anchors, vouched.unknown_signatures))
     }
 
-    /// What the database lets be removed must be what signed anchors say was pruned; and what was pruned is only in files.
+    /// What the database says was pruned must be what signed anchors say, neither more, which it would let be removed, nor
+    /// less, of which it would seem that there was nothing; and what was pruned is only in files.
     async fn compare_pruned(
         &self,
         snapshot: &Reading<'_>,
@@ -90,12 +95,13 @@ impl Store {
         has_files: bool,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
-        for (writer_id, last) in audit_pruned_rows::all(snapshot).await? {
-            if vouched.pruned.get(&writer_id).is_none_or(|pruned| pruned.sequence < last) {
+        let stored = audit_pruned_rows::all(snapshot).await?;
+        for (writer_id, &last) in &stored {
+            if vouched.pruned.get(writer_id).is_none_or(|pruned| pruned.sequence < last) {
                 let why = format!(
                     "the database lets rows up to {last} be removed, and no signed anchor says that they were pruned"
                 );
-                findings.add(Some(&writer_id), last, AuditFault::PruningForged, why);
+                findings.add(Some(writer_id), last, AuditFault::PruningForged, why);
             }
         }
         for (writer_id, Link { sequence: through, .. }) in &vouched.pruned {
@@ -171,16 +177,56 @@ async fn writers(snapshot: &Reading<'_>, vouched: &Vouched) -> Result<BTreeSet<S
     Ok(all)
 }
 
+/// The last row that is no longer there of each writer of which rows are there that were pruned. Only the files know it,
+/// and without it the first row that is there could be any.
+async fn last_removed(
+    snapshot: &Reading<'_>,
+    vouched: &Vouched,
+    files: Option<&CheckedFiles>,
+    findings: &mut Findings,
+) -> Result<BTreeMap<String, Link>, StoreError> {
+    let mut places = BTreeMap::new();
+    for (writer_id, pruned) in &vouched.pruned {
+        if let Some((first, _)) = audit_rows::first(snapshot, writer_id).await?
+            && (2..=pruned.sequence).contains(&first)
+        {
+            places.insert(writer_id.clone(), first - 1);
+        }
+    }
+    // Without files it is said already that they are missing.
+    let Some(files) = files.filter(|_| !places.is_empty()) else { return Ok(BTreeMap::new()) };
+    let (paths, wanted) = (files.paths.clone(), places.clone());
+    let links = match blocking(move || links_in_files(&paths, &wanted)).await? {
+        Ok(links) => links,
+        Err(error) => {
+            tracing::warn!(%error, "exported files cannot be read again");
+            BTreeMap::new()
+        }
+    };
+    for (writer_id, through) in places {
+        if !links.contains_key(&writer_id) {
+            let why = format!(
+                "row {} was pruned and is still there, and row {through}, which it follows, is in none of the files that \
+                 were read",
+                through + 1
+            );
+            findings.add(Some(&writer_id), 1, AuditFault::Pruned { through }, why);
+        }
+    }
+    Ok(links)
+}
+
 async fn read_chain(
     snapshot: &Reading<'_>,
     writer_id: &str,
     vouched: &Vouched,
+    removed: Option<Link>,
     findings: &mut Findings,
 ) -> Result<ChainCheck, StoreError> {
     let anchored = vouched.up_to.get(writer_id).copied().unwrap_or_default();
     let mut chain = ChainCheck::new(writer_id, anchored, vouched.ends.get(writer_id).copied());
     if let Some(last) = vouched.pruned.get(writer_id) {
-        chain = chain.pruned(*last);
+        chain = chain.pruned(*last, removed);
     }
     let mut after = i64::MIN;
     let mut rows = audit_rows::of_writer(snapshot, writer_id, after, BATCH).await?;

@@ -26,6 +26,7 @@ on_both!(
     nothing_goes_that_its_file_does_not_hold,
     what_was_tampered_with_stays,
     rows_that_are_gone_before_an_anchor_end_the_round,
+    a_row_put_in_where_one_was_pruned_is_found,
     nothing_goes_of_another_folder,
     the_database_lets_nobody_delete_what_was_not_pruned,
     a_removal_is_told_from_pruning,
@@ -278,6 +279,34 @@ async fn rows_that_are_gone_before_an_anchor_end_the_round(world: World) {
     let found = round.await.expect("the round ends");
     assert_eq!((found.rows, found.withheld.len()), (0, 1), "{found:?}");
     assert_eq!(deployment.rows().await, [1, 2, 3, 4, 7, 8, 9]);
+}
+
+/// In the place of the last pruned row stands another, with the chain value that the anchor names. And so does one in the
+/// place of the first that is there, while the removal is under way.
+async fn a_row_put_in_where_one_was_pruned_is_found(world: World) {
+    let deployment = exported(world).await;
+    deployment.tamper(&["CREATE TABLE rows_before AS SELECT * FROM audit_events".to_owned()]).await;
+    assert_eq!(deployment.prune(2 * DAY).await, pruned(6));
+    let columns = "INSERT INTO audit_events SELECT * FROM rows_before WHERE sequence";
+    for (put_back, forged) in [("= 6", 6), ("BETWEEN 4 AND 6", 4), ("<= 6", 1)] {
+        // What a removal has left that has not come to its end.
+        deployment.tamper(&[format!("{columns} {put_back}")]).await;
+        let found = deployment.verify(&[]).await;
+        assert_eq!((found.verdict(), &found.findings), (AuditVerdict::Whole, &vec![]), "{put_back}");
+        deployment
+            .tamper(&[format!(
+                "UPDATE audit_events SET principal = 'somebody else' WHERE sequence = {forged}"
+            )])
+            .await;
+        assert_eq!(deployment.findings().await, [(AuditFault::Changed, forged)], "{put_back}");
+        deployment.tamper(&["DELETE FROM audit_events WHERE sequence <= 6".to_owned()]).await;
+    }
+    // Where the file is not at hand, nothing is known of the row.
+    deployment.tamper(&[format!("{columns} BETWEEN 4 AND 6")]).await;
+    fs::rename(files(&deployment.folder).remove(0), deployment.folder.join("aside")).unwrap();
+    let found = deployment.verify(&["2023-11-14"]).await;
+    assert_eq!(faults(&found), [(AuditFault::Pruned { through: 3 }, 1)]);
+    assert_eq!(found.verdict(), AuditVerdict::Incomplete);
 }
 
 async fn nothing_goes_of_another_folder(world: World) {

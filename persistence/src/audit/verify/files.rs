@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use domain::server_keys::ServerKeys;
 
@@ -31,6 +31,8 @@ pub struct CheckedFiles {
     pub torn: bool,
     /// The last link of each writer.
     pub(crate) heads: BTreeMap<String, Link>,
+    /// The files themselves, the oldest first.
+    pub(crate) paths: Vec<PathBuf>,
     /// What the files hold of each writer.
     present: BTreeMap<(String, LineKind), Present>,
     /// The days that have a file.
@@ -133,6 +135,7 @@ impl CheckedFiles {
         if let Some(anchors) = anchors {
             check.hear_kept(anchors);
         }
+        let paths = files.iter().map(|(file, _)| PathBuf::clone(file)).collect();
         let (mut torn, count) = (false, files.len());
         for (place, (file, day)) in files.into_iter().enumerate() {
             let named =
@@ -140,7 +143,7 @@ impl CheckedFiles {
             check.day = day;
             torn = check.file(file, place + 1 == count).map_err(named)?;
         }
-        Ok(check.end(torn, folder.origin.clone()))
+        Ok(CheckedFiles { paths, ..check.end(torn, folder.origin.clone()) })
     }
 
     /// The result when there are no files.
@@ -149,6 +152,7 @@ impl CheckedFiles {
             verification: verification(Vec::new(), Findings::default(), 0, 0),
             torn: false,
             heads: BTreeMap::new(),
+            paths: Vec::new(),
             present: BTreeMap::new(),
             days: BTreeSet::new(),
             origin: None,
@@ -341,6 +345,6 @@ impl Check<'_> {
             present.insert((writer_id, LineKind::Anchor), anchors.present);
         }
         let verification = verification(chains, self.findings, self.anchors, self.unknown_signatures);
-        CheckedFiles { verification, torn, heads, present, days: self.days, origin }
+        CheckedFiles { verification, torn, heads, paths: Vec::new(), present, days: self.days, origin }
     }
 }
