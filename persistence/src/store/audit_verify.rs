@@ -105,6 +105,12 @@ impl Store {
             }
         }
         for (writer_id, Link { sequence: through, .. }) in &vouched.pruned {
+            if stored.get(writer_id).is_none_or(|last| last < through) {
+                let why = format!(
+                    "a signed anchor says that rows up to {through} were pruned, and the database no longer says so"
+                );
+                findings.add(Some(writer_id), *through, AuditFault::PruningForged, why);
+            }
             if !has_files {
                 let through = *through;
                 let why =

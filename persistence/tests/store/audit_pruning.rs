@@ -27,6 +27,7 @@ on_both!(
     what_was_tampered_with_stays,
     rows_that_are_gone_before_an_anchor_end_the_round,
     a_row_put_in_where_one_was_pruned_is_found,
+    what_the_database_forgets_of_pruning_is_found,
     nothing_goes_of_another_folder,
     the_database_lets_nobody_delete_what_was_not_pruned,
     a_removal_is_told_from_pruning,
@@ -307,6 +308,17 @@ async fn a_row_put_in_where_one_was_pruned_is_found(world: World) {
     let found = deployment.verify(&["2023-11-14"]).await;
     assert_eq!(faults(&found), [(AuditFault::Pruned { through: 3 }, 1)]);
     assert_eq!(found.verdict(), AuditVerdict::Incomplete);
+}
+
+/// Whoever makes it forget would make recordings seem never to have been, of which only pruned rows tell.
+async fn what_the_database_forgets_of_pruning_is_found(world: World) {
+    let deployment = exported(world).await;
+    assert_eq!(deployment.prune(2 * DAY).await, pruned(6));
+    deployment.world.database.execute("UPDATE audit_pruned SET last_number = 3").await;
+    assert_eq!(deployment.findings().await, [(AuditFault::PruningForged, 6)]);
+    deployment.world.database.execute("DELETE FROM audit_pruned").await;
+    assert_eq!(deployment.findings().await, [(AuditFault::PruningForged, 6)]);
+    assert_eq!(deployment.verify(&[]).await.verdict(), AuditVerdict::Inconsistent);
 }
 
 async fn nothing_goes_of_another_folder(world: World) {
