@@ -21,7 +21,7 @@ use crate::audit::anchor::{Anchor, Claim, Signed};
 use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::days::Day;
 use crate::audit::log::AuditFolder;
-use crate::audit::pruning::{Held, OfDays, Stretch, look_in_files};
+use crate::audit::pruning::{Held, Stretch, look_in_files};
 use crate::error::COMMIT;
 use crate::rows::audit_export_rows::{ExportedRange, LineKind};
 use crate::rows::audit_pruned_rows::PrunedBy;
@@ -33,6 +33,8 @@ const BATCH: u64 = 2_000;
 const ANCHOR_BATCH: u64 = 200;
 /// How many writers one round prunes, because one anchor names them all.
 const MOST_WRITERS: usize = 200;
+/// How many ranges of rows in files are noted in one transaction.
+const NOTED_AT_ONCE: usize = 50;
 /// How long one piece may keep other writers of the database from their turn.
 const TURN: Duration = Duration::from_millis(20);
 /// How many rows the first piece removes; the next ones are as long as their time allows.
@@ -98,12 +100,13 @@ impl Store {
         let stretches = stretches(&due, &mut done.withheld);
         let proven = self.prove(folder, &origin, stretches, &mut done.withheld).await?;
         if !proven.is_empty() {
+            self.note_held(&origin, &proven, now).await?;
             let (store, pruned_before) = (self.clone(), before);
-            let anchored = proven.iter().map(|(writer_id, (stretch, held))| {
-                let claim = Claim { writer_id: writer_id.clone(), link: stretch.last };
-                (claim, held.of_days.clone())
-            });
-            let anchored: Vec<_> = anchored.collect();
+            let claim = |(writer_id, (stretch, _)): (&String, &(Stretch, Held))| Claim {
+                writer_id: writer_id.clone(),
+                link: stretch.last,
+            };
+            let anchored: Vec<_> = proven.iter().map(claim).collect();
             let once = async move {
                 let connections = &store.inner.connections;
                 begun_anew(connections, || store.anchor_pruned(&anchored, pruned_before, now)).await
@@ -320,10 +323,42 @@ impl Store {
         }))
     }
 
+    /// Notes which file holds which of the rows, where an earlier version did not. All calls would wait for it in the turn
+    /// of the anchor, and there may be much: each day of each writer.
+    async fn note_held(
+        &self,
+        origin: &str,
+        proven: &BTreeMap<String, (Stretch, Held)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let of_writer = |(writer_id, (_, held)): (&String, &(Stretch, Held))| {
+            let range = |(day, &(first, last)): (&Day, &(u64, u64))| {
+                let (day, writer_id, kind) = (day.clone(), writer_id.clone(), LineKind::Event);
+                ExportedRange { day, writer_id, kind, first, last }
+            };
+            held.of_days.iter().map(range).collect::<Vec<_>>()
+        };
+        let ranges: Vec<_> = proven.iter().flat_map(of_writer).collect();
+        let connections = &self.inner.connections;
+        for some in ranges.chunks(NOTED_AT_ONCE) {
+            let note = |transaction: DatabaseTransaction| async move {
+                let since = Instant::now();
+                for range in some {
+                    audit_export_rows::note_found(&transaction, origin, range, now).await?;
+                }
+                transaction.commit().await.map_err(StoreError::at(COMMIT))?;
+                Ok(since.elapsed())
+            };
+            let took = begun_anew(connections, || connections.write(note)).await?;
+            tokio::time::sleep(took).await;
+        }
+        Ok(())
+    }
+
     /// Signs an anchor that names the last pruned rows, and lets the database delete up to there.
     async fn anchor_pruned(
         &self,
-        pruned: &[(Claim, OfDays)],
+        pruned: &[Claim],
         before: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -336,7 +371,7 @@ impl Store {
     async fn write_pruned(
         &self,
         transaction: DatabaseTransaction,
-        pruned: &[(Claim, OfDays)],
+        pruned: &[Claim],
         before: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -362,19 +397,13 @@ impl Store {
             head,
             end: false,
             others: Vec::new(),
-            pruned: pruned.iter().map(|(claim, _)| claim.clone()).collect(),
+            pruned: pruned.to_vec(),
         }
         .signed(&inner.keys);
         audit_anchor_rows::insert(&transaction, &anchor).await?;
         let by = PrunedBy { writer_id: &writer_id, number: anchor.number, rows_before: before };
-        for (claim, of_days) in pruned {
+        for claim in pruned {
             audit_pruned_rows::put(&transaction, &claim.writer_id, claim.link.sequence, &by).await?;
-            for (day, &(first, last)) in of_days {
-                let day = day.clone();
-                let (writer_id, kind) = (claim.writer_id.clone(), LineKind::Event);
-                let found = ExportedRange { day, writer_id, kind, first, last };
-                audit_export_rows::note_found(&transaction, origin.unwrap_or_default(), &found, now).await?;
-            }
         }
         transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         own.last_anchor = Some((anchor.number, anchor.hash()));
