@@ -63,6 +63,8 @@ pub(super) struct Exports {
     pub(super) kept: KeptTo,
     /// What was read in files of rows that were pruned.
     pub(super) read_days: ReadDays,
+    /// The last writer of which it was proven what may be pruned, or tried.
+    pub(super) last_proven: Mutex<String>,
 }
 
 impl Store {
@@ -259,7 +261,7 @@ async fn write(
     Ok(blocking(move || locked(&log, |log| log.append(&lines, now))).await??)
 }
 
-pub(super) fn locked<T>(log: &Mutex<AuditLog>, work: impl FnOnce(&mut AuditLog) -> T) -> T {
+pub(super) fn locked<L, T>(log: &Mutex<L>, work: impl FnOnce(&mut L) -> T) -> T {
     // Lengths and positions change only after a batch is complete, so a panic elsewhere leaves nothing half-done.
     work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
 }

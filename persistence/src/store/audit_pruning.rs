@@ -5,6 +5,7 @@
 //! before the first row goes. Each control plane prunes the writers whose files are in its own folder.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -97,7 +98,12 @@ impl Store {
             return Ok(done);
         }
         self.read_anchors_of(&mut due).await?;
-        let stretches = stretches(&due, &mut done.withheld);
+        let stretches = locked(&self.inner.exports.last_proven, |last| {
+            let stretches = stretches(&due, last, &mut done.withheld);
+            // Writers whose files are not there must not keep all others from their turn.
+            *last = next_turn(last, &stretches);
+            stretches
+        });
         let proven = self.prove(folder, &origin, stretches, &mut done.withheld).await?;
         if !proven.is_empty() {
             self.note_held(&origin, &proven, now).await?;
@@ -450,10 +456,15 @@ impl Due {
     }
 }
 
-/// What is to be proven of each writer before it goes.
-fn stretches(due: &BTreeMap<String, Due>, withheld: &mut Vec<WithheldPruning>) -> BTreeMap<String, Stretch> {
+/// What is to be proven of each writer before it goes, beginning with those after a writer.
+fn stretches(
+    due: &BTreeMap<String, Due>,
+    after: &str,
+    withheld: &mut Vec<WithheldPruning>,
+) -> BTreeMap<String, Stretch> {
     let mut stretches = BTreeMap::new();
-    for (writer_id, due) in due {
+    let from = due.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+    for (writer_id, due) in from.chain(due.range::<str, _>((Bound::Unbounded, Bound::Included(after)))) {
         let pruned = due.pruned.sequence;
         if due.first > pruned + 1 {
             let why = format!("rows {} to {} are missing, and were not pruned", pruned + 1, due.first - 1);
@@ -465,6 +476,12 @@ fn stretches(due: &BTreeMap<String, Due>, withheld: &mut Vec<WithheldPruning>) -
         }
     }
     stretches
+}
+
+/// The writer after which the next round begins: the last one of this round, in the order in which it went.
+fn next_turn(after: &str, stretches: &BTreeMap<String, Stretch>) -> String {
+    let before = stretches.range::<str, _>((Bound::Unbounded, Bound::Included(after))).next_back();
+    before.or_else(|| stretches.last_key_value()).map_or(after, |(writer_id, _)| writer_id).to_owned()
 }
 
 /// How many rows the next piece removes, after one of a size took so long: half of the turn is aimed at.
@@ -496,6 +513,28 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writers_that_stay_keep_no_others_from_their_turn() {
+        let of = |number: usize| {
+            let writer_id = format!("{number:03}");
+            let pruned = first_link(&writer_id);
+            let vouched = Some(Link { sequence: 7, ..pruned });
+            (writer_id, Due { first: 1, limit: 9, pruned, vouched })
+        };
+        let due: BTreeMap<_, _> = (0..2 * MOST_WRITERS + 50).map(of).collect();
+        let (mut last, mut proven) = (String::new(), Vec::new());
+        for _ in 0..3 {
+            let round = stretches(&due, &last, &mut Vec::new());
+            assert_eq!(round.len(), MOST_WRITERS);
+            last = next_turn(&last, &round);
+            proven.extend(round.into_keys());
+        }
+        proven.sort();
+        proven.dedup();
+        assert_eq!(proven.len(), due.len());
+        assert_eq!(next_turn("a", &BTreeMap::new()), "a");
+    }
 
     #[test]
     fn a_piece_shrinks_where_it_takes_long_and_never_to_nothing() {
