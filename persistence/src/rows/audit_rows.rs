@@ -242,17 +242,19 @@ pub(crate) async fn first(
     Ok(found.map(|(sequence, at)| (sequence.unsigned_abs(), at)))
 }
 
-/// The first row of a writer that is not older than a moment.
+/// The first row of a writer, up to a number, that is not older than a moment.
 pub(crate) async fn first_since(
     connection: &impl ConnectionTrait,
     writer_id: &str,
     since: i64,
+    through: u64,
 ) -> Result<Option<u64>, StoreError> {
     let found: Option<i64> = row::Entity::find()
         .select_only()
         .column(row::Column::Sequence)
         .filter(row::Column::WriterId.eq(writer_id))
         .filter(row::Column::At.gte(since))
+        .filter(row::Column::Sequence.lte(column_number(through)))
         .order_by_asc(row::Column::Sequence)
         .limit(1)
         .into_tuple()

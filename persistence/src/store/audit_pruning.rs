@@ -32,6 +32,9 @@ use crate::{AuditExport, AuditExportError, StoreError};
 /// How many rows are read at once.
 const BATCH: u64 = 2_000;
 const ANCHOR_BATCH: u64 = 200;
+/// How many rows of a writer one round prunes: a single statement looks at so many, and none may take so long that its
+/// connection would be given up. Anchors come each minute, so that there are some within.
+const MOST_ROWS: u64 = 5_000_000;
 /// How many writers one round prunes, because one anchor names them all.
 const MOST_WRITERS: usize = 200;
 /// How many ranges of rows in files are noted in one transaction.
@@ -162,10 +165,9 @@ impl Store {
                 if at >= before.as_millis() {
                     continue;
                 }
-                let mut limit = match audit_rows::first_since(reader, &writer_id, before.as_millis()).await? {
-                    Some(kept) => kept - 1,
-                    None => u64::MAX,
-                };
+                let most = first.saturating_add(MOST_ROWS - 1);
+                let kept = audit_rows::first_since(reader, &writer_id, before.as_millis(), most).await?;
+                let mut limit = kept.map_or(most, |kept| kept - 1);
                 if writer.finished {
                     limit = limit.min(writer.exported.events);
                 } else {
