@@ -34,7 +34,7 @@ pub(super) struct AccountsInForce(Mutex<BTreeMap<AccountId, Slot>>);
 type Slot = Arc<AsyncMutex<Option<Arc<Account>>>>;
 
 struct Account {
-    /// What the watcher had seen before this was read: it is as new as that at least.
+    /// What the watcher had seen before this was read: it is as new as that at least, until the watcher sees something else.
     seen: i64,
     revision: i64,
     configs: BTreeMap<String, RecordConfig>,
@@ -90,7 +90,8 @@ impl Inner {
         // Whoever comes first reads; the others wait for that.
         let mut kept = slot.lock().await;
         let seen = self.revisions.seen();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.seen >= seen) {
+        // Not also if it is greater: a database that was put back counts from where it was.
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.seen == seen) {
             return Ok(Arc::clone(kept));
         }
         let snapshot = self.connections.begin_snapshot().await?;

@@ -17,6 +17,7 @@ on_both!(
     nobody_reaches_beyond_the_grant,
     what_many_links_note_at_once_is_told_to_each,
     links_are_told_what_is_in_force_as_of_the_change_that_was_seen,
+    what_is_in_force_after_the_database_was_put_back_is_told,
     a_replaced_agent_is_reached_no_more_and_its_holder_is_found,
 );
 
@@ -151,6 +152,28 @@ async fn links_are_told_what_is_in_force_as_of_the_change_that_was_seen(world: W
     let _seen = replica.subscribe_revisions();
     let in_force = replica.in_force(&as_agent::<ReadAgentConfiguration>(&other), &other).await.unwrap();
     assert!(!in_force.is_retired && in_force.config.config.unwrap().expiration.get() == 5);
+}
+
+/// A server that took the place of another may lack its last changes, and count on from before them.
+async fn what_is_in_force_after_the_database_was_put_back_is_told(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let granted = as_agent::<ReadAgentConfiguration>(&agent);
+    let replica = world.replica().await;
+    let mut seen = replica.subscribe_revisions();
+    let days = async || {
+        let in_force = replica.in_force(&granted, &agent).await.unwrap();
+        in_force.config.config.map(|config| config.expiration.get())
+    };
+    for change in [3, 4] {
+        seen.mark_unchanged();
+        crate::configuration::set_all(&world, change).await;
+        seen.changed().await.unwrap();
+        until_async("the change is in force", async || (days().await == Some(change)).then_some(())).await;
+    }
+    world.database.execute("UPDATE record_configs SET expiration_days = 3").await;
+    world.database.execute("UPDATE revisions SET revision = 0").await;
+    seen.changed().await.unwrap();
+    assert_eq!(days().await, Some(3), "as before the last change");
 }
 
 async fn of_many_who_take_a_link_at_once_each_has_an_epoch_of_its_own(world: World) {
