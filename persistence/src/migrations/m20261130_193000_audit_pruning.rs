@@ -15,7 +15,13 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let dialect = Dialect::of_backend(manager.get_database_backend());
         match dialect {
-            Dialect::Sqlite | Dialect::Postgres => manager.create_table(table()).await?,
+            Dialect::Sqlite | Dialect::Postgres => {
+                manager.create_table(table()).await?;
+                // For lists, which say on their last page how far back the rows go.
+                let mut latest = Index::create();
+                latest.name("audit_pruned_latest").table("audit_pruned").col("rows_before");
+                manager.create_index(latest).await?;
+            }
             Dialect::MariaDb => {
                 let statement = format!("{MARIADB_TABLE} {OPTIONS}");
                 manager.get_connection().execute_unprepared(&statement).await?;
@@ -48,7 +54,8 @@ const MARIADB_TABLE: &str = "CREATE TABLE IF NOT EXISTS audit_pruned (
     anchor_writer VARCHAR(64) NOT NULL,
     anchor_number BIGINT NOT NULL,
     rows_before BIGINT NOT NULL,
-    PRIMARY KEY (writer_id)
+    PRIMARY KEY (writer_id),
+    KEY audit_pruned_latest (rows_before)
 )";
 
 /// The condition under which a row is pruned: it stands at or before a row that a stored anchor names as the last pruned

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use domain::Timestamp;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect,
+};
 
 use super::column_number;
 use crate::StoreError;
@@ -81,14 +83,12 @@ pub(crate) async fn all(connection: &impl ConnectionTrait) -> Result<BTreeMap<St
 
 /// The time before which rows were pruned; `None` when none were.
 pub(crate) async fn rows_before(connection: &impl ConnectionTrait) -> Result<Option<Timestamp>, StoreError> {
-    let found: Option<i64> = row::Entity::find()
+    let found: Option<Option<i64>> = row::Entity::find()
         .select_only()
-        .column(row::Column::RowsBefore)
-        .order_by_desc(row::Column::RowsBefore)
-        .limit(1)
+        .column_as(row::Column::RowsBefore.max(), "latest")
         .into_tuple()
         .one(connection)
         .await
         .map_err(StoreError::at("read what was pruned"))?;
-    Ok(found.map(Timestamp::from_millis))
+    Ok(found.flatten().map(Timestamp::from_millis))
 }
