@@ -37,7 +37,7 @@ mod m20261130_160000_succession;
 mod m20261130_160500_spool_disks;
 mod m20261130_190000_sqlite_nonces;
 mod m20261130_190500_list_indexes;
-mod m20261130_190500_replicas;
+mod m20261130_190600_replicas;
 mod m20261130_193000_audit_pruning;
 
 use std::collections::BTreeSet;
@@ -91,7 +91,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_160500_spool_disks::Migration),
             Box::new(m20261130_190000_sqlite_nonces::Migration),
             Box::new(m20261130_190500_list_indexes::Migration),
-            Box::new(m20261130_190500_replicas::Migration),
+            Box::new(m20261130_190600_replicas::Migration),
             Box::new(m20261130_193000_audit_pruning::Migration),
         ]
     }
@@ -132,7 +132,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_160500_spool_disks::Migration),
             Box::new(m20261130_190000_sqlite_nonces::Migration),
             Box::new(m20261130_190500_list_indexes::Migration),
-            Box::new(m20261130_190500_replicas::Migration),
+            Box::new(m20261130_190600_replicas::Migration),
             Box::new(m20261130_193000_audit_pruning::Migration),
         ]
     }
