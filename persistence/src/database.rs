@@ -284,6 +284,14 @@ impl Connections {
         Box::pin(self.writer.transact(WRITE_LIMIT, self.dialect.to_write(), work)).await
     }
 
+    /// As [`Connections::write`], in a transaction of that which was begun before.
+    pub(crate) async fn write_begun<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.writer.within(WRITE_LIMIT, |_| work).await
+    }
+
     /// As [`Connections::write`], for what other calls wait for.
     pub(crate) async fn write_shortly<T, F>(
         &self,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use domain::decided_under::DecidedUnder;
-use persistence::{Deciding, Store, StoreError};
+use persistence::{Deciding, Store};
 
 use super::authenticate;
 use super::render::Format;
@@ -25,7 +25,7 @@ use crate::state::Hansard;
 const DECIDED_WITHIN: Duration = Duration::from_secs(2);
 /// A call is decided inside a transaction when its decision was outdated this often, so that no rate of changes makes it fail.
 const INSIDE_AFTER: u32 = 2;
-/// How long others wait for a call that is decided inside a transaction.
+/// How long others wait for a call that is decided inside a transaction, until it does something there.
 const INSIDE_FOR: Duration = Duration::from_millis(500);
 
 /// A call whose caller was authenticated and admitted.
@@ -57,11 +57,7 @@ impl Admitted<'_> {
     /// Decides while nobody can change what decides.
     async fn inside(&self) -> Result<HttpResponse, ActionError> {
         let under = self.under.borrow().clone();
-        let inside = async |store: &Store| {
-            let decided = tokio::time::timeout(INSIDE_FOR, self.again(store)).await;
-            decided.unwrap_or_else(|_| Err(StoreError::Outdated.into()))
-        };
-        self.hansard.store.holding(&under, inside).await?
+        self.hansard.store.holding(&under, INSIDE_FOR, async |store: &Store| self.again(store).await).await?
     }
 
     /// Decides everything once more from what stands now, and at the present moment: the key too.

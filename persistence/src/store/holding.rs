@@ -1,7 +1,9 @@
 //! Deciding inside a transaction, for a call whose decisions were outdated again and again: nothing that it is decided by
 //! can be changed before it has done what it does.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::audit::AuditEvent;
 use domain::decided_under::DecidedUnder;
@@ -21,35 +23,47 @@ impl Store {
     /// Runs a call, with a store of its own, while nobody changes what decides in these accounts. The first change that the
     /// call makes with that store, or the row that it settles, is made in the transaction that holds them.
     ///
-    /// One call at a time is run in this way, because changes of the accounts, and on SQLite all calls, wait for it: it
-    /// should not take long.
+    /// One call at a time is run in this way, because changes of the accounts, and on SQLite all calls, wait for it. So it
+    /// is given up when it has done nothing in the transaction within this limit. From then on only what it did there can
+    /// say what became of it, and it is waited for: given up, it would be done once more.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; whatever the call did in the transaction is undone then.
+    /// [`StoreError::Outdated`] when nothing was done within the limit, and nothing is; [`StoreError::Unavailable`].
     pub async fn holding<T>(
         &self,
         accounts: &DecidedUnder,
+        limit: Duration,
         call: impl AsyncFnOnce(&Store) -> T,
     ) -> Result<T, StoreError> {
-        let _turn = self.inner.holding.lock().await;
-        let connections = &self.inner.connections;
-        connections
-            .write(async move |transaction: DatabaseTransaction| {
-                let mut ordered: Vec<_> = accounts.iter().map(|(account, _)| account).collect();
-                ordered.sort();
-                for account in ordered {
-                    let revision = revision_rows::of_account_locked(&transaction, account).await?;
-                    self.inner.facts.correct(account, revision);
-                }
-                let held = Held(Arc::new(Mutex::new(Some(transaction))));
-                let own = Store { inner: Arc::clone(&self.inner), held: Some(held.clone()) };
-                let done = call(&own).await;
-                if let Some(unused) = held.take().await {
+        let turn = self.inner.holding.lock().await;
+        let held = Held(Arc::default());
+        let own = Store { inner: Arc::clone(&self.inner), held: Some(held.clone()) };
+        let mut call = pin!(call(&own));
+        let running = call.as_mut();
+        let done = self.inner.connections.write(async |transaction: DatabaseTransaction| {
+            let mut ordered: Vec<_> = accounts.iter().map(|(account, _)| account).collect();
+            ordered.sort();
+            for account in ordered {
+                let revision = revision_rows::of_account_locked(&transaction, account).await;
+                let revision = revision.map_err(|error| self.outdated_if_undone(error))?;
+                self.inner.facts.correct(account, revision);
+            }
+            held.put(transaction).await;
+            let done = tokio::time::timeout(limit, running).await.ok();
+            match held.take().await {
+                Some(unused) => {
                     unused.rollback().await.map_err(StoreError::at("end a transaction"))?;
+                    done.map(Some).ok_or(StoreError::Outdated)
                 }
-                Ok(done)
-            })
-            .await
+                None => Ok(done),
+            }
+        });
+        let done = done.await?;
+        drop(turn);
+        match done {
+            Some(done) => Ok(done),
+            None => Ok(call.await),
+        }
     }
 
     /// The transaction in which the next thing is to be done, if this store holds one.
@@ -87,6 +101,10 @@ impl Store {
 }
 
 impl Held {
+    async fn put(&self, transaction: DatabaseTransaction) {
+        *self.0.lock().await = Some(transaction);
+    }
+
     async fn take(&self) -> Option<DatabaseTransaction> {
         self.0.lock().await.take()
     }

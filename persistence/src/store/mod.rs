@@ -384,7 +384,8 @@ impl Store {
         let running = tokio::spawn(async move {
             let (inner, permitted, audit) = (&own.inner, &permitted, &audit);
             if let Some(transaction) = held {
-                let made = inner.change_in(transaction, permitted, revision, audit, work).await;
+                let change = inner.change_in(transaction, permitted, revision, audit, work);
+                let made = inner.connections.write_begun(change).await;
                 return made.map_err(|error| own.outdated_if_undone(error));
             }
             let once = move || inner.transact_once(permitted, revision, audit, work.clone());

@@ -25,6 +25,7 @@ mod deciding;
 mod filtered_lists;
 mod group_commit;
 mod groups;
+mod holding;
 mod identity;
 mod instance_tags;
 mod ledger;
