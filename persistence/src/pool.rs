@@ -8,14 +8,15 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    ExecResult, QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::StoreError;
 use crate::connecting::{ACQUIRE_TIMEOUT, connect};
@@ -37,6 +38,28 @@ pub(crate) struct Pool {
 struct Numbered {
     number: u64,
     connections: DatabaseConnection,
+    /// How many of them may be in transactions that change something. `None`: all.
+    changing: Option<Arc<Semaphore>>,
+}
+
+impl Numbered {
+    /// Changes of one account wait for one another, in the database and each with its connection. A quarter of them is left
+    /// to those who read, and who would otherwise wait with them, whosever changes these are.
+    fn new(number: u64, connections: DatabaseConnection, options: Option<&ConnectOptions>) -> Self {
+        let most = options.and_then(ConnectOptions::get_max_connections).unwrap_or(0);
+        let left = most / 4;
+        let changing = (left > 0).then(|| Arc::new(Semaphore::new((most - left) as usize)));
+        Self { number, connections, changing }
+    }
+
+    /// Waits for a place among those that change something, no longer than for a connection.
+    async fn place(&self) -> Result<Option<OwnedSemaphorePermit>, DbErr> {
+        let Some(changing) = &self.changing else { return Ok(None) };
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(changing).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) | Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+        }
+    }
 }
 
 /// The error of something that was asked of a database.
@@ -84,7 +107,7 @@ impl Pool {
     }
 
     fn holding(connections: DatabaseConnection, again: Option<ConnectOptions>) -> Self {
-        let current = RwLock::new(Numbered { number: 0, connections });
+        let current = RwLock::new(Numbered::new(0, connections, again.as_ref()));
         Self { current, again, since: Instant::now(), answered: AtomicU64::new(0) }
     }
 
@@ -148,9 +171,11 @@ impl Pool {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
+        let used = self.current();
         self.within(limit, |connections| async move {
-            let begun = self.begin(connections, options).await;
-            work(begun.map_err(StoreError::at("begin a transaction"))?).await
+            let failed = || StoreError::at("begin a transaction");
+            let _place = used.place().await.map_err(failed())?;
+            work(self.begin(connections, options).await.map_err(failed())?).await
         })
         .await
     }
@@ -199,7 +224,7 @@ impl Pool {
             if current.number != used.number {
                 return;
             }
-            *current = Numbered { number: used.number + 1, connections };
+            *current = Numbered::new(used.number + 1, connections, Some(again));
         }
         tracing::warn!("the database does not answer; its connections are closed, and others are made");
         // The first step of it marks the pool as closed. The rest waits for connections that may never come back.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use domain::identity::{GroupName, NewGroup, UserName};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use test_facts::{Backend, World, account, as_operator, at, event};
+use test_facts::{Backend, World, account, as_operator, at, event, instance, other_account};
 
 /// MariaDB answers about its transactions from a copy, which it renews only when nobody has read it for 100 ms: whoever
 /// looks more often sees the first answer for ever.
@@ -93,4 +93,52 @@ async fn what_was_undone_for_another_is_done_anew_and_audited_once_on_postgres()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_undone_for_another_is_done_anew_and_audited_once_on_mariadb() {
     what_was_undone_for_another_is_done_anew_and_audited_once(Backend::MariaDb).await;
+}
+
+/// Another transaction holds what all changes of an account wait for. However many wait, whoever only reads, or changes
+/// something of another account, finds a connection.
+async fn changes_that_wait_leave_connections_to_those_who_read(backend: Backend) {
+    let world = World::new(backend).await;
+    let raw = world.database.raw().await;
+    let other = raw.begin().await.unwrap();
+    let hold = format!("UPDATE revisions SET revision = revision + 1 WHERE account_id = '{}'", account());
+    other.execute_unprepared(&hold).await.unwrap();
+    let change = |number: usize| {
+        let store = world.store.clone();
+        let tags = vec![("env".parse().unwrap(), format!("v{number}").parse().unwrap())];
+        let audit = event(&account(), "Tag");
+        async move {
+            let operator = as_operator(&account());
+            store.tag_instance(&operator, &instance("web1"), Vec::new(), tags, audit).await
+        }
+    };
+    let changes: Vec<_> = (0..40).map(|number| tokio::spawn(change(number))).collect();
+    let since = Instant::now();
+    while world.database.rows(waiting(backend)).await[0].try_get::<i64>("", "n").unwrap() < 8 {
+        assert!(since.elapsed() < Duration::from_secs(20), "the changes do not wait");
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    let reading = async {
+        for _ in 0..20 {
+            world.store.configuration_revision(&other_account()).await.unwrap();
+        }
+    };
+    // Before the database ends the wait, or the transaction that is waited for.
+    let read = tokio::time::timeout(Duration::from_secs(2), reading).await;
+    other.commit().await.unwrap();
+    assert!(read.is_ok(), "those who read wait for those who change");
+    for changed in changes {
+        changed.await.unwrap().unwrap();
+    }
+    assert_eq!(world.count("audit_events", "action = 'Tag'").await, 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_wait_leave_connections_to_those_who_read_on_postgres() {
+    changes_that_wait_leave_connections_to_those_who_read(Backend::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_wait_leave_connections_to_those_who_read_on_mariadb() {
+    changes_that_wait_leave_connections_to_those_who_read(Backend::MariaDb).await;
 }
