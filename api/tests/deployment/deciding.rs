@@ -2,7 +2,7 @@
 //! it came, and none fails because much is changed.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::actions::AdministerIdentity;
 use domain::audit::{AuditDecision, AuditEvent};
@@ -10,6 +10,7 @@ use domain::gate::Granted;
 use domain::identity::PolicyName;
 use futures_util::future::join_all;
 use persistence::{DatabaseUrl, Store};
+use sea_orm::{ConnectionTrait as _, Database, Statement, TransactionTrait as _};
 use test_facts::postgres::{FAST, new_database};
 use test_facts::{as_operator, at, instance, mariadb, operator_event};
 use test_server::{Key, Running};
@@ -163,6 +164,39 @@ async fn no_rate_of_changes_makes_a_call_fail(scene: Scene) {
     }));
     tokio::join!(changing, calls);
     assert!(changes.get() > 20, "only {} changes beside the calls", changes.get());
+}
+
+/// A call that itself takes longer than calls are decided again for, as one that reads much may, is not refused for one
+/// change that was made meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_call_is_decided_again_after_a_change() {
+    let database = new_database(FAST).await;
+    let scene = Scene::of_two(database.clone()).await;
+    let (holds, watches) =
+        (Database::connect(&database).await.unwrap(), Database::connect(&database).await.unwrap());
+    let held = holds.begin().await.unwrap();
+    held.execute_unprepared("LOCK TABLE recordings IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let since = Instant::now();
+    let changing = async {
+        let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting = Statement::from_string(watches.get_database_backend(), waiting);
+        let waits = async || {
+            let row = watches.query_one_raw(waiting.clone()).await.unwrap().unwrap();
+            row.try_get_by_index::<i64>(0).unwrap() > 0
+        };
+        while !waits().await {
+            assert!(since.elapsed() < Duration::from_secs(20), "the call does not read");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        scene.tag(1).await;
+        // It is this long that calls are decided again.
+        tokio::time::sleep(Duration::from_millis(2_200)).await;
+        held.commit().await.unwrap();
+    };
+    let listing = scene.replicas[0].call("ListInstanceRecords", &[]);
+    let (reply, ()) = tokio::join!(listing, changing);
+    assert_eq!(reply.status, 200);
 }
 
 /// A refusal that no row is written of asks whether the key is still as it is kept.
