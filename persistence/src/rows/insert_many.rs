@@ -22,9 +22,7 @@ pub(crate) struct InsertMany<const COLUMNS: usize> {
 impl<const COLUMNS: usize> InsertMany<COLUMNS> {
     /// Values are given in the order of these columns.
     pub(crate) const fn new(table: &'static str, columns: [&'static str; COLUMNS]) -> Self {
-        const NONE: OnceLock<String> = OnceLock::new();
-        const OF_ONE: [OnceLock<String>; SIZES] = [NONE; SIZES];
-        Self { table, columns, texts: [OF_ONE; 3] }
+        Self { table, columns, texts: [const { [const { OnceLock::new() }; SIZES] }; 3] }
     }
 
     /// Inserts these rows.

@@ -11,7 +11,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::sync::Mutex;
 
 use super::group_commit::Settled;
-use super::{NonceClaim, Store};
+use super::{NonceClaim, Store, to_its_end};
 use crate::StoreError;
 use crate::rows::revision_rows;
 
@@ -74,7 +74,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::settle`], in the transaction that this store holds.
+    /// As [`Store::settle`], in the transaction that this store holds. It is done to its end, also when the caller stops
+    /// waiting: a commit that was left half done would stand in the way of whoever writes to the chain next.
     pub(super) async fn settle_held(
         &self,
         transaction: DatabaseTransaction,
@@ -82,8 +83,13 @@ impl Store {
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
-        let settled = self.inner.settle_in(transaction, claim, event, decided_under).await;
-        settled.map_err(|error| self.outdated_if_undone(error))
+        let own = self.clone();
+        let settling = tokio::spawn(async move {
+            let settled = own.inner.settle_in(transaction, claim, event, decided_under);
+            let settled = own.inner.connections.write_begun(settled).await;
+            settled.map_err(|error| own.outdated_if_undone(error))
+        });
+        to_its_end(settling).await
     }
 
     /// What the database undid in favour of another transaction is decided once more: this transaction cannot be begun

@@ -65,6 +65,7 @@ use domain::recording_life::Recording;
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use tokio::task::JoinHandle;
 
 pub use agent_links::LinkTaken;
 pub use agents::RemovedAgent;
@@ -391,11 +392,16 @@ impl Store {
             let once = move || inner.transact_once(permitted, revision, audit, work.clone());
             begun_anew(&inner.connections, once).await
         });
-        match running.await {
-            Ok(result) => result,
-            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-            Err(_) => Err(StoreError::Stopping),
-        }
+        to_its_end(running).await
+    }
+}
+
+/// Waits for a task that goes on when nobody waits for it any more.
+async fn to_its_end<T>(running: JoinHandle<Result<T, StoreError>>) -> Result<T, StoreError> {
+    match running.await {
+        Ok(result) => result,
+        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+        Err(_) => Err(StoreError::Stopping),
     }
 }
 

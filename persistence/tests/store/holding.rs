@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use persistence::{Settled, Store, StoreError};
 
-use test_facts::{World, account, as_operator, event, instance, on_both};
+use test_facts::{World, account, as_operator, event, instance, on_both, until_async};
 
 on_both!(
     what_a_call_does_in_time_is_waited_for_and_not_done_again,
     a_call_that_does_nothing_in_time_is_given_up_and_holds_nothing,
+    a_row_whose_caller_hangs_up_is_written_all_the_same,
 );
 
 async fn tag(store: &Store, value: &str) -> Result<(), StoreError> {
@@ -49,4 +50,22 @@ async fn a_call_that_does_nothing_in_time_is_given_up_and_holds_nothing(world: W
     assert_eq!(world.count("instance_tags", "1 = 1").await, 0);
     tag(&world.store, "two").await.unwrap();
     assert_eq!(world.count("instance_tags", "1 = 1").await, 1);
+}
+
+async fn a_row_whose_caller_hangs_up_is_written_all_the_same(world: World) {
+    let decided = world.store.deciding();
+    decided.find_access_key(&"root-key".parse().unwrap()).await.unwrap().unwrap();
+    let under = decided.under();
+    let rows = world.count("audit_events", "1 = 1").await;
+    let hangs_up = async |own: &Store| {
+        let settling = own.settle(None, event(&account(), "Look"), under.clone());
+        tokio::time::timeout(Duration::ZERO, settling).await.is_err()
+    };
+    assert!(world.store.holding(&under, Duration::from_secs(10), hangs_up).await.unwrap());
+    until_async("the row is written", async || {
+        (world.count("audit_events", "1 = 1").await == rows + 1).then_some(())
+    })
+    .await;
+    world.store.record_audit(event(&account(), "Look")).await.unwrap();
+    crate::audit::assert_chains_are_whole(&world).await;
 }
