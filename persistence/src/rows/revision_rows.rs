@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use domain::AccountId;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict};
 use sea_orm::{
@@ -29,11 +30,19 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// The greatest step from one number to the next one. Numbers stay exact in every client for 10^10 changes.
+const LONGEST_STEP: u32 = 1 << 20;
+
+/// Gives the account its next number, and returns by how much it grew. That is random: after commits were lost, with the
+/// database that another one replaced or with a backup that was put back, the same number must not come again for something
+/// else while a replica still has what it read under it.
+///
 /// # Errors
 /// [`StoreError::NotFound`] when there is no such account.
-pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId) -> Result<(), StoreError> {
-    let model = row::ActiveModel { account_id: Set(account.as_str().to_owned()), revision: Set(1) };
-    let next = Expr::col((row::Entity, row::Column::Revision)).add(1);
+pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId) -> Result<i64, StoreError> {
+    let step = i64::from(random_step());
+    let model = row::ActiveModel { account_id: Set(account.as_str().to_owned()), revision: Set(step) };
+    let next = Expr::col((row::Entity, row::Column::Revision)).add(step);
     row::Entity::insert(model)
         .on_conflict(OnConflict::column(row::Column::AccountId).value(row::Column::Revision, next).to_owned())
         .exec_without_returning(connection)
@@ -42,7 +51,14 @@ pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId)
             Some(SqlErr::ForeignKeyConstraintViolation(_)) => StoreError::NotFound { what: "account" },
             _ => StoreError::Unavailable { step: "bump a revision", source },
         })?;
-    dialect::tell_of_revision(connection).await.map_err(StoreError::at("tell of a revision"))
+    dialect::tell_of_revision(connection).await.map_err(StoreError::at("tell of a revision"))?;
+    Ok(step)
+}
+
+fn random_step() -> u32 {
+    let mut bytes = [0_u8; 4];
+    SystemRandom::new().fill(&mut bytes).expect("the operating system's random source works");
+    1 + u32::from_be_bytes(bytes) % LONGEST_STEP
 }
 
 pub(crate) async fn of_account(

@@ -18,7 +18,7 @@ use crate::rows::{agent_rows, record_config_rows, revision_rows};
 /// What is in force for one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
-    /// The number of changes of its account so far.
+    /// The number of its account, which grows with every change.
     pub revision: i64,
     /// The record configuration of its instance.
     pub config: EffectiveRecordConfig,

@@ -469,10 +469,10 @@ impl Inner {
         for (account, decided_under) in accounts {
             let bumped = revision == Revision::Bumped && *account == permitted.account;
             let standing = if bumped {
-                revision_rows::bump(transaction, account).await?;
+                let step = revision_rows::bump(transaction, account).await?;
                 // It is this transaction's own row by now.
                 match decided_under {
-                    Some(_) => revision_rows::of_account(transaction, account).await? - 1,
+                    Some(_) => revision_rows::of_account(transaction, account).await? - step,
                     None => continue,
                 }
             } else {

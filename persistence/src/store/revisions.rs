@@ -90,7 +90,7 @@ pub(super) fn watch_other_replicas(inner: &Arc<Inner>) {
 }
 
 impl Store {
-    /// Counts the changes of an account's configuration, keys and policies.
+    /// A number that grows with every change of an account's configuration, keys and policies.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -35,6 +35,7 @@ on_both!(
     a_role_of_another_account_decides_too,
     what_was_decided_before_a_change_claims_nothing,
     what_is_kept_is_not_read_again,
+    a_revision_that_was_lost_does_not_come_again,
 );
 
 const GET: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
@@ -380,4 +381,26 @@ async fn what_is_kept_is_not_read_again(world: World) {
     assert_eq!(decided.under().iter().count(), 1);
     assert!(!decided.still_holds(&account()).await.unwrap(), "a refusal finds out, too");
     assert_eq!(status().await, AccessKeyStatus::Inactive);
+}
+
+/// A backup that was put back, or a replica of the database that takes over, may have lost changes that a control plane has
+/// seen. Other changes then must not lead to the number that those had.
+async fn a_revision_that_was_lost_does_not_come_again(world: World) {
+    let decided = world.store.deciding();
+    let (operator, tag) = (as_operator(&account()), || event(&account(), "Tag"));
+    let before = world.store.configuration_revision(&account()).await.unwrap();
+    let put_back = format!("UPDATE revisions SET revision = {before} WHERE account_id = '1609982529000000'");
+    let mut change = 0;
+    let mut tagged = async || {
+        change += 1;
+        let tags = vec![(named("change"), named(&change.to_string()))];
+        world.store.tag_instance(&operator, &instance("web1"), Vec::new(), tags, tag()).await.unwrap();
+    };
+    tagged().await;
+    drop(everything!(decided, &Cast { keys: vec![named("root-key")], principals: Vec::new() }));
+    for _ in 0..5 {
+        world.database.execute(&put_back).await;
+        tagged().await;
+        assert_eq!(settle(&world.store, decided.under()).await, Settled::Stale);
+    }
 }
