@@ -12,7 +12,7 @@ use whole_system::{Deployment, DeploymentOptions, MariaDb, audited, postgresql, 
 
 const CONNECTIONS: usize = 24;
 /// How often each control plane is killed.
-const KILLS: u64 = 3;
+const KILLS: u64 = 5;
 
 #[test]
 fn what_was_answered_before_a_kill_is_audited_and_used_on_sqlite() {
