@@ -273,6 +273,11 @@ impl Connections {
         &self.writer
     }
 
+    /// For what must not wait for a connection behind those who read or change: it shares that of groups of calls.
+    pub(crate) fn without_waiting(&self) -> &Pool {
+        &self.groups
+    }
+
     /// Does something in a transaction, which it commits itself.
     pub(crate) async fn write<T, F>(
         &self,

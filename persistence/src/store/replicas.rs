@@ -33,7 +33,8 @@ impl Store {
         replica: &ReplicaId,
         internal_address: Option<&str>,
     ) -> Result<Option<LiveReplicas>, StoreError> {
-        let connection = self.inner.connections.writer();
+        // A lease that lapses, because many calls have all connections, would say that the database is gone.
+        let connection = self.inner.connections.without_waiting();
         replica_rows::renew(connection, replica, internal_address, LEASE_LASTS).await?;
         let live = replica_rows::live(connection).await?;
         Ok(live.filter(|live| live.replicas.iter().any(|other| other.id == *replica)))

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use domain::agent_link::ReplicaId;
 use domain::identity::{GroupName, NewGroup, UserName};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
@@ -131,6 +132,46 @@ async fn changes_that_wait_leave_connections_to_those_who_read(backend: Backend)
         changed.await.unwrap().unwrap();
     }
     assert_eq!(world.count("audit_events", "action = 'Tag'").await, 40);
+}
+
+/// A replica whose calls have all connections still lives, and the database is not gone.
+async fn a_lease_is_renewed_whoever_waits(backend: Backend) {
+    let world = World::new(backend).await;
+    let replica = ReplicaId::generate();
+    world.store.renew_replica(&replica, None).await.unwrap().unwrap();
+    let raw = world.database.raw().await;
+    let (lock, unlock) = match backend {
+        Backend::MariaDb => ("LOCK TABLES accounts WRITE", "UNLOCK TABLES"),
+        _ => ("BEGIN; LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE", "COMMIT"),
+    };
+    raw.execute_unprepared(lock).await.unwrap();
+    let read = |_: usize| {
+        let store = world.store.clone();
+        async move { store.ping().await }
+    };
+    let reads: Vec<_> = (0..40).map(|number| tokio::spawn(read(number))).collect();
+    // More than the pool has connections: when one of them is not answered, all wait.
+    let since = Instant::now();
+    while tokio::time::timeout(BETWEEN_LOOKS, world.store.configuration_revision(&account())).await.is_ok() {
+        assert!(since.elapsed() < Duration::from_secs(20), "those who read have connections left");
+    }
+    let renewed = world.store.renew_replica(&replica, None);
+    let renewed = tokio::time::timeout(Duration::from_secs(2), renewed).await;
+    raw.execute_unprepared(unlock).await.unwrap();
+    assert!(renewed.is_ok_and(|live| live.unwrap().is_some()), "it waits for those who read");
+    for read in reads {
+        read.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_renewed_whoever_waits_on_postgres() {
+    a_lease_is_renewed_whoever_waits(Backend::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_renewed_whoever_waits_on_mariadb() {
+    a_lease_is_renewed_whoever_waits(Backend::MariaDb).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
