@@ -39,6 +39,7 @@ mod m20261130_190000_sqlite_nonces;
 mod m20261130_190500_list_indexes;
 mod m20261130_190600_replicas;
 mod m20261130_193000_audit_pruning;
+mod m20261130_230000_instance_revisions;
 
 use std::collections::BTreeSet;
 
@@ -93,6 +94,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_190500_list_indexes::Migration),
             Box::new(m20261130_190600_replicas::Migration),
             Box::new(m20261130_193000_audit_pruning::Migration),
+            Box::new(m20261130_230000_instance_revisions::Migration),
         ]
     }
 }
@@ -134,6 +136,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_190500_list_indexes::Migration),
             Box::new(m20261130_190600_replicas::Migration),
             Box::new(m20261130_193000_audit_pruning::Migration),
+            Box::new(m20261130_230000_instance_revisions::Migration),
         ]
     }
 }

@@ -1,9 +1,11 @@
-//! Table `revisions`: one number for each account that grows with every change of configuration, keys or policies.
+//! Table `revisions`: two numbers for each account, one that grows with every change of its instances and their tags, and
+//! one that grows with every other change of what decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use domain::AccountId;
+use domain::decided_under::Revisions;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
@@ -22,6 +24,7 @@ mod row {
         #[sea_orm(primary_key, auto_increment = false)]
         pub account_id: String,
         pub revision: i64,
+        pub instances: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -33,18 +36,37 @@ mod row {
 /// The greatest step from one number to the next one. Numbers stay exact in every client for 10^10 changes.
 const LONGEST_STEP: u32 = 1 << 20;
 
-/// Gives the account its next number, and returns by how much it grew. That is random: after commits were lost, with the
+/// Which of an account's numbers grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grows {
+    Account,
+    Instances,
+}
+
+/// Gives the account its next number, and returns by how much both grew. That is random: after commits were lost, with the
 /// database that another one replaced or with a backup that was put back, the same number must not come again for something
 /// else while a replica still has what it read under it.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when there is no such account.
-pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId) -> Result<i64, StoreError> {
+pub(crate) async fn bump(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    grows: Grows,
+) -> Result<Revisions, StoreError> {
     let step = i64::from(random_step());
-    let model = row::ActiveModel { account_id: Set(account.as_str().to_owned()), revision: Set(step) };
-    let next = Expr::col((row::Entity, row::Column::Revision)).add(step);
+    let (column, steps) = match grows {
+        Grows::Account => (row::Column::Revision, Revisions { account: step, instances: 0 }),
+        Grows::Instances => (row::Column::Instances, Revisions { account: 0, instances: step }),
+    };
+    let model = row::ActiveModel {
+        account_id: Set(account.as_str().to_owned()),
+        revision: Set(steps.account),
+        instances: Set(steps.instances),
+    };
+    let next = Expr::col((row::Entity, column)).add(step);
     row::Entity::insert(model)
-        .on_conflict(OnConflict::column(row::Column::AccountId).value(row::Column::Revision, next).to_owned())
+        .on_conflict(OnConflict::column(row::Column::AccountId).value(column, next).to_owned())
         .exec_without_returning(connection)
         .await
         .map_err(|source| match source.sql_err() {
@@ -52,7 +74,7 @@ pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId)
             _ => StoreError::Unavailable { step: "bump a revision", source },
         })?;
     dialect::tell_of_revision(connection).await.map_err(StoreError::at("tell of a revision"))?;
-    Ok(step)
+    Ok(steps)
 }
 
 fn random_step() -> u32 {
@@ -64,47 +86,51 @@ fn random_step() -> u32 {
 pub(crate) async fn of_account(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-) -> Result<i64, StoreError> {
+) -> Result<Revisions, StoreError> {
     let found = row::Entity::find_by_id(account.as_str())
         .one(connection)
         .await
         .map_err(StoreError::at("read a revision"))?;
-    Ok(found.map_or(0, |model| model.revision))
+    Ok(found.as_ref().map_or_else(Revisions::default, both))
 }
 
-/// The revisions of these accounts, as they are now; that of an account without a row is 0.
+fn both(model: &row::Model) -> Revisions {
+    Revisions { account: model.revision, instances: model.instances }
+}
+
+/// The revisions of these accounts, as they are now; those of an account without a row are 0.
 pub(crate) async fn of_accounts(
     connection: &impl ConnectionTrait,
     accounts: &BTreeSet<&AccountId>,
-) -> Result<BTreeMap<AccountId, i64>, StoreError> {
+) -> Result<BTreeMap<AccountId, Revisions>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::AccountId.is_in(accounts.iter().map(|account| account.as_str())))
         .all(connection)
         .await
         .map_err(StoreError::at("read the revisions"))?;
-    let mut found: BTreeMap<AccountId, i64> =
-        accounts.iter().map(|account| (AccountId::clone(account), 0)).collect();
+    let mut found: BTreeMap<AccountId, Revisions> =
+        accounts.iter().map(|account| (AccountId::clone(account), Revisions::default())).collect();
     for row in rows {
-        if let Some(revision) = found.iter_mut().find(|(account, _)| account.as_str() == row.account_id) {
-            *revision.1 = row.revision;
+        if let Some(found) = found.iter_mut().find(|(account, _)| account.as_str() == row.account_id) {
+            *found.1 = both(&row);
         }
     }
     Ok(found)
 }
 
-/// The revision of an account, which nobody changes before this transaction ends.
+/// The revisions of an account, which nobody changes before this transaction ends.
 pub(crate) async fn of_account_held(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-) -> Result<i64, StoreError> {
+) -> Result<Revisions, StoreError> {
     of_account_under(transaction, account, LockType::Share).await
 }
 
-/// The same, so that this transaction itself can change it.
+/// The same, so that this transaction itself can change them.
 pub(crate) async fn of_account_locked(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-) -> Result<i64, StoreError> {
+) -> Result<Revisions, StoreError> {
     of_account_under(transaction, account, LockType::Update).await
 }
 
@@ -113,16 +139,16 @@ async fn of_account_under(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     lock: LockType,
-) -> Result<i64, StoreError> {
+) -> Result<Revisions, StoreError> {
     let found = row::Entity::find_by_id(account.as_str())
         .lock(lock)
         .one(transaction)
         .await
         .map_err(StoreError::at("read a revision"))?;
-    Ok(found.map_or(0, |model| model.revision))
+    Ok(found.as_ref().map_or_else(Revisions::default, both))
 }
 
-/// A number that grows with every change of any account, because no account is ever removed.
+/// A number that grows with every change of any account but those of instances, because no account is ever removed.
 pub(crate) async fn of_all(connection: &impl ConnectionTrait) -> Result<i64, StoreError> {
     // In PostgreSQL and MariaDB the sum of BIGINTs is a NUMERIC.
     let sum = Expr::col(row::Column::Revision).sum().cast_as(Dialect::of(connection).whole_number());

@@ -34,7 +34,7 @@ mod sealed {
     /// How a change is written; known only to this file.
     pub trait Write: Clone + Send + Sized + 'static {
         #[allow(private_interfaces)]
-        const REVISION: Revision;
+        fn revision(&self) -> Revision;
 
         #[allow(private_interfaces)]
         fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()>;
@@ -58,14 +58,17 @@ impl Store {
         C: Change,
     {
         let scope = Scope::of(granted);
-        self.transact(granted, C::REVISION, Some(audit), move |transaction| change.write(scope, transaction))
+        let revision = change.revision();
+        self.transact(granted, revision, Some(audit), move |transaction| change.write(scope, transaction))
             .await
     }
 }
 
 #[allow(private_interfaces)]
 impl sealed::Write for RecordConfigChanged {
-    const REVISION: Revision = Revision::Bumped;
+    fn revision(&self) -> Revision {
+        Revision::Bumped
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -80,7 +83,9 @@ impl sealed::Write for RecordConfigChanged {
 
 #[allow(private_interfaces)]
 impl sealed::Write for RecordingOpened {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -102,7 +107,9 @@ impl sealed::Write for RecordingOpened {
 
 #[allow(private_interfaces)]
 impl sealed::Write for UploadPermitted {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -115,7 +122,9 @@ impl sealed::Write for UploadPermitted {
 
 #[allow(private_interfaces)]
 impl sealed::Write for SegmentAcknowledged {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -149,7 +158,9 @@ impl sealed::Write for SegmentAcknowledged {
 
 #[allow(private_interfaces)]
 impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -165,7 +176,9 @@ impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
 
 #[allow(private_interfaces)]
 impl sealed::Write for RecordingSealed {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -191,7 +204,9 @@ impl sealed::Write for RecordingSealed {
 
 #[allow(private_interfaces)]
 impl sealed::Write for RecordingDelivered {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -214,7 +229,9 @@ impl sealed::Write for RecordingDelivered {
 
 #[allow(private_interfaces)]
 impl sealed::Write for JoinTokenIssued {
-    const REVISION: Revision = Revision::Kept;
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
@@ -231,7 +248,10 @@ impl sealed::Write for JoinTokenIssued {
 
 #[allow(private_interfaces)]
 impl sealed::Write for AgentEnrolled {
-    const REVISION: Revision = Revision::Bumped;
+    fn revision(&self) -> Revision {
+        // Whoever is replaced has to hear of it, wherever its link is held.
+        if self.replace { Revision::Bumped } else { Revision::BumpedOfInstances }
+    }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {

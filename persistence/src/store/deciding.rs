@@ -1,7 +1,7 @@
 //! The facts that a call is decided by, kept in memory for as long as their account's revision stays the same.
 //!
-//! INVARIANT: every row that is kept here is only ever changed together with the revision of its account, in one
-//! transaction, and is read after that revision. What was decided from these facts is then tried in the transaction that
+//! INVARIANT: every row that is kept here is only ever changed together with a revision of its account, in one
+//! transaction, and is read after it: instances and tags with either of both, everything else with the account's own. What was decided from these facts is then tried in the transaction that
 //! writes the call down ([`Store::settle`](super::Store::settle)) or changes something: it holds only if the revisions
 //! are still the ones that are noted here. So nothing is trusted for the time that passed since it was read, and a replica
 //! that lags behind decides once more, but never wrongly (DECISIONS I5).
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use domain::AccountId;
 use domain::access_key::AccessKey;
 use domain::actions::ReadsRecordConfig;
-use domain::decided_under::DecidedUnder;
+use domain::decided_under::{DecidedUnder, Revisions, Under};
 use domain::gate::{Candidates, Granted, InstanceFacts, ListNeeds, MAX_LISTED_OWNERS, PrincipalPolicies};
 use domain::identity::{AccessKeyId, Role, UserId};
 use domain::principal::Principal;
@@ -38,8 +38,8 @@ const STRINGS: usize = 256;
 
 /// What all calls share.
 pub(super) struct KeptFacts {
-    /// The last revision of each account that this store has read. It may have changed since.
-    revisions: Mutex<HashMap<AccountId, i64>>,
+    /// The last revisions of each account that this store has read. They may have changed since.
+    revisions: Mutex<HashMap<AccountId, Revisions>>,
     keys: Facts<AccessKeyId, AccessKey>,
     policies: Facts<Bearer, PrincipalPolicies>,
     instances: Facts<(AccountId, InstanceId), InstanceFacts>,
@@ -55,28 +55,39 @@ enum Bearer {
     Session(AccountId, AccessKeyId),
 }
 
-/// Facts of one kind, each with the revision that was read before it.
+/// Facts of one kind, each with the revisions that were read before it.
 struct Facts<Key, Fact> {
-    kept: Mutex<Kept<Key, (i64, Fact)>>,
+    /// Whether they are instances, or come from them.
+    of_instances: bool,
+    kept: Mutex<Kept<Key, (Under, Fact)>>,
     /// Many calls that miss the same fact wait for one of them to read it.
     loading: [tokio::sync::Mutex<()>; LOADING],
 }
 
 impl<Key: Hash + Eq + Clone, Fact: Clone> Facts<Key, Fact> {
     fn new() -> Self {
-        Self { kept: Mutex::new(Kept::within(KEPT_BYTES)), loading: Default::default() }
+        Self { of_instances: false, kept: Mutex::new(Kept::within(KEPT_BYTES)), loading: Default::default() }
     }
 
-    fn any(&self, key: &Key) -> Option<(i64, Fact)> {
+    fn of_instances() -> Self {
+        Self { of_instances: true, ..Self::new() }
+    }
+
+    /// What of these revisions a fact of this kind is read under.
+    fn under(&self, revisions: Revisions) -> Under {
+        Under { account: revisions.account, instances: self.of_instances.then_some(revisions.instances) }
+    }
+
+    fn any(&self, key: &Key) -> Option<(Under, Fact)> {
         lock(&self.kept).get(key)
     }
 
-    fn at(&self, revision: i64, key: &Key) -> Option<Fact> {
-        self.any(key).filter(|(read_under, _)| *read_under == revision).map(|(_, fact)| fact)
+    fn at(&self, under: Under, key: &Key) -> Option<Fact> {
+        self.any(key).filter(|(read_under, _)| *read_under == under).map(|(_, fact)| fact)
     }
 
-    fn keep(&self, key: Key, revision: i64, fact: Fact, bytes: usize) {
-        let discarded = lock(&self.kept).replace(key, (revision, fact), bytes);
+    fn keep(&self, key: Key, under: Under, fact: Fact, bytes: usize) {
+        let discarded = lock(&self.kept).replace(key, (under, fact), bytes);
         // Without the lock.
         drop(discarded);
     }
@@ -94,20 +105,20 @@ impl KeptFacts {
             revisions: Mutex::default(),
             keys: Facts::new(),
             policies: Facts::new(),
-            instances: Facts::new(),
+            instances: Facts::of_instances(),
             configurations: Facts::new(),
-            of_lists: Facts::new(),
+            of_lists: Facts::of_instances(),
         }
     }
 
     // A map of numbers is consistent at any time, so that poisoning is ignored.
-    fn revisions(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, i64>> {
+    fn revisions(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, Revisions>> {
         self.revisions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the revision that a transaction has read.
-    pub(super) fn correct(&self, account: &AccountId, revision: i64) {
-        self.revisions().insert(account.clone(), revision);
+    /// Takes in the revisions that a transaction has read.
+    pub(super) fn correct(&self, account: &AccountId, revisions: Revisions) {
+        self.revisions().insert(account.clone(), revisions);
     }
 
     /// Takes in that the account was changed through this store.
@@ -142,16 +153,16 @@ impl Deciding<'_> {
         self.under.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, account: &AccountId, revision: i64) {
-        self.noted().add(account, revision);
+    fn note(&self, account: &AccountId, under: Under) {
+        self.noted().add(account, under);
     }
 
     fn facts(&self) -> &KeptFacts {
         &self.store.inner.facts
     }
 
-    /// A revision of the account that was current at some moment before now.
-    async fn revision(&self, account: &AccountId) -> Result<i64, StoreError> {
+    /// Revisions of the account that were current at some moment before now.
+    async fn revisions(&self, account: &AccountId) -> Result<Revisions, StoreError> {
         let known = self.facts().revisions().get(account).copied();
         if let Some(known) = known {
             return Ok(known);
@@ -165,7 +176,7 @@ impl Deciding<'_> {
         Ok(*revisions.entry(account.clone()).or_insert(read))
     }
 
-    /// Whether the account's revision is still the one under which this call has read its facts. A refusal that commits
+    /// Whether the account's revisions are still those under which this call has read its facts. A refusal that commits
     /// nothing asks this first, so that nobody is refused for what is no longer so.
     ///
     /// # Errors
@@ -173,8 +184,8 @@ impl Deciding<'_> {
     pub async fn still_holds(&self, account: &AccountId) -> Result<bool, StoreError> {
         let read = revision_rows::of_account(self.store.inner.connections.reader(), account).await?;
         self.facts().correct(account, read);
-        let noted = self.noted().iter().find(|(noted, _)| *noted == account).map(|(_, revision)| revision);
-        Ok(noted.is_none_or(|noted| noted == read))
+        let noted = self.noted().iter().find(|(noted, _)| *noted == account).map(|(_, under)| under);
+        Ok(noted.is_none_or(|noted| noted.holds_under(read)))
     }
 
     /// Forgets what was noted: everything is read once more.
@@ -195,20 +206,20 @@ impl Deciding<'_> {
         Fact: Clone,
     {
         let known = self.facts().revisions().get(account).copied();
-        if let Some(revision) = known
-            && let Some(fact) = facts.at(revision, &key)
+        if let Some(under) = known.map(|known| facts.under(known))
+            && let Some(fact) = facts.at(under, &key)
         {
-            self.note(account, revision);
+            self.note(account, under);
             return Ok(fact);
         }
         let _turn = facts.turn_to_load(&key).await;
-        let revision = self.revision(account).await?;
-        self.note(account, revision);
-        if let Some(fact) = facts.at(revision, &key) {
+        let under = facts.under(self.revisions(account).await?);
+        self.note(account, under);
+        if let Some(fact) = facts.at(under, &key) {
             return Ok(fact);
         }
         let (fact, bytes) = read().await?;
-        facts.keep(key, revision, fact.clone(), bytes);
+        facts.keep(key, under, fact.clone(), bytes);
         Ok(fact)
     }
 
@@ -228,25 +239,25 @@ impl Deciding<'_> {
         // An id that is deleted in one account can be preset in another one.
         loop {
             let known = self.facts().revisions().get(&account).copied();
-            if let Some(revision) = known
-                && let Some(key) = keys.at(revision, id)
+            if let Some(under) = known.map(|known| keys.under(known))
+                && let Some(key) = keys.at(under, id)
                 && *key.principal.account() == account
             {
-                self.note(&account, revision);
+                self.note(&account, under);
                 return Ok(Some(key));
             }
             let _turn = keys.turn_to_load(id).await;
-            let revision = self.revision(&account).await?;
-            if let Some(key) = keys.at(revision, id)
+            let under = keys.under(self.revisions(&account).await?);
+            if let Some(key) = keys.at(under, id)
                 && *key.principal.account() == account
             {
-                self.note(&account, revision);
+                self.note(&account, under);
                 return Ok(Some(key));
             }
             let Some(key) = self.store.find_access_key(id).await? else { return Ok(None) };
             if *key.principal.account() == account {
-                self.note(&account, revision);
-                keys.keep(id.clone(), revision, key.clone(), size_of::<AccessKey>() + STRINGS);
+                self.note(&account, under);
+                keys.keep(id.clone(), under, key.clone(), size_of::<AccessKey>() + STRINGS);
                 return Ok(Some(key));
             }
             account = key.principal.account().clone();
@@ -350,8 +361,8 @@ impl Deciding<'_> {
     /// # Errors
     /// Those of [`Store::find_assumable_role`].
     pub async fn find_assumable_role(&self, arn: &RoleArn) -> Result<Option<(Role, PolicySet)>, StoreError> {
-        let revision = self.revision(&arn.account).await?;
-        self.note(&arn.account, revision);
+        let revisions = self.revisions(&arn.account).await?;
+        self.note(&arn.account, Under { account: revisions.account, instances: None });
         self.store.find_assumable_role(arn).await
     }
 }

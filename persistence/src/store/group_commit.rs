@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use domain::AccountId;
 use domain::audit::AuditEvent;
-use domain::decided_under::DecidedUnder;
+use domain::decided_under::{DecidedUnder, Revisions};
 use sea_orm::DatabaseTransaction;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +27,7 @@ const MOST_OF_A_GROUP: usize = 1_024;
 /// How many calls may wait for the writer. More than these would wait in vain: they are refused at once.
 const MOST_WAITING: usize = 8_192;
 /// How long a call waits for its group. The vendor's SDKs give up after three seconds, and should get an answer before.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The way to the writer.
 pub(super) struct GroupCommit {
@@ -217,10 +217,11 @@ fn is_committed(settled: Settled) -> bool {
 
 impl Job {
     /// Whether it may be done as it was decided, while these revisions stand.
-    fn holds(&self, revisions: &BTreeMap<AccountId, i64>) -> bool {
+    fn holds(&self, revisions: &BTreeMap<AccountId, Revisions>) -> bool {
         let mut under = self.decided_under.iter();
-        under.all(|(account, revision)| revisions.get(account) == Some(&revision))
-            && (self.decided_under.is_empty() || self.since.elapsed() <= PATIENCE)
+        under.all(|(account, under)| {
+            revisions.get(account).is_some_and(|standing| under.holds_under(*standing))
+        }) && (self.decided_under.is_empty() || self.since.elapsed() <= PATIENCE)
     }
 }
 
@@ -293,7 +294,7 @@ impl Inner {
         &self,
         transaction: &DatabaseTransaction,
         jobs: &[&Job],
-    ) -> Result<BTreeMap<AccountId, i64>, StoreError> {
+    ) -> Result<BTreeMap<AccountId, Revisions>, StoreError> {
         let under = jobs.iter().flat_map(|job| job.decided_under.iter());
         let accounts: BTreeSet<&AccountId> = under.map(|(account, _)| account).collect();
         if accounts.is_empty() {

@@ -10,7 +10,7 @@ use domain::decided_under::DecidedUnder;
 use sea_orm::DatabaseTransaction;
 use tokio::sync::Mutex;
 
-use super::group_commit::Settled;
+use super::group_commit::{PATIENCE, Settled};
 use super::{NonceClaim, Store, to_its_end};
 use crate::StoreError;
 use crate::rows::revision_rows;
@@ -28,14 +28,17 @@ impl Store {
     /// say what became of it, and it is waited for: given up, it would be done once more.
     ///
     /// # Errors
-    /// [`StoreError::Outdated`] when nothing was done within the limit, and nothing is; [`StoreError::Unavailable`].
+    /// [`StoreError::Outdated`] when nothing was done within the limit, and nothing is; [`StoreError::WriterBehind`] when its
+    /// turn did not come in time; [`StoreError::Unavailable`].
     pub async fn holding<T>(
         &self,
         accounts: &DecidedUnder,
         limit: Duration,
         call: impl AsyncFnOnce(&Store) -> T,
     ) -> Result<T, StoreError> {
-        let turn = self.inner.holding.lock().await;
+        let Ok(turn) = tokio::time::timeout(PATIENCE, self.inner.holding.lock()).await else {
+            return Err(StoreError::WriterBehind { why: "has too many calls that can only be decided one by one" });
+        };
         let held = Held(Arc::default());
         let own = Store { inner: Arc::clone(&self.inner), held: Some(held.clone()) };
         let mut call = pin!(call(&own));

@@ -18,7 +18,7 @@ use crate::rows::{agent_rows, record_config_rows, revision_rows};
 /// What is in force for one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
-    /// The number of its account, which grows with every change.
+    /// The number of its account, which grows with every change that agents have to hear of.
     pub revision: i64,
     /// The record configuration of its instance.
     pub config: EffectiveRecordConfig,
@@ -95,7 +95,7 @@ impl Inner {
             return Ok(Arc::clone(kept));
         }
         let snapshot = self.connections.begin_snapshot().await?;
-        let revision = revision_rows::of_account(&snapshot, account).await?;
+        let revision = revision_rows::of_account(&snapshot, account).await?.account;
         let configs = record_config_rows::of_account(&snapshot, account).await?;
         let agents = agent_rows::present_in(&snapshot, account).await?;
         snapshot.end().await?;

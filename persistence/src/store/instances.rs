@@ -25,7 +25,7 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<InstanceTags, StoreError> {
         let (account, instance) = (granted.account().clone(), instance.clone());
-        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::BumpedOfInstances, Some(audit), move |transaction| {
             Box::pin(async move {
                 let standing = instance_tag_rows::of_instance(transaction, &account, &instance).await?;
                 let too_many = |TooManyTags| StoreError::Conflict {

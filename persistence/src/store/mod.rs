@@ -57,7 +57,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::audit::AuditEvent;
-use domain::decided_under::DecidedUnder;
+use domain::decided_under::{DecidedUnder, Revisions, Under};
 use domain::gate::{Granted, IdentityResource, Resource};
 use domain::principal::Principal;
 use domain::record_config::InstanceSelector;
@@ -91,7 +91,7 @@ use crate::database::Connections;
 use crate::durability::{self, Durability, LossySettings};
 use crate::error::COMMIT;
 use crate::nonces::Nonces;
-use crate::rows::revision_rows;
+use crate::rows::revision_rows::{self, Grows};
 use crate::{DatabaseUrl, StoreError};
 
 /// The database. Cloning it is cheap; all clones share their connections.
@@ -129,7 +129,20 @@ enum Revision {
     Bumped,
     /// As [`Revision::Bumped`], where the account may be made only by the change.
     BumpedOfNewAccount,
+    /// What was decided from instances or their tags is decided once more, and nothing else.
+    BumpedOfInstances,
     Kept,
+}
+
+impl Revision {
+    /// What grows before anything else is done.
+    fn grows(self) -> Option<Grows> {
+        match self {
+            Self::Bumped => Some(Grows::Account),
+            Self::BumpedOfInstances => Some(Grows::Instances),
+            Self::BumpedOfNewAccount | Self::Kept => None,
+        }
+    }
 }
 
 /// Whose rows a transaction changes, and what permits it.
@@ -437,7 +450,7 @@ impl Inner {
         self.take_revisions(&transaction, permitted, revision).await?;
         let made = work(&transaction).await?;
         if revision == Revision::BumpedOfNewAccount {
-            revision_rows::bump(&transaction, account).await?;
+            revision_rows::bump(&transaction, account, Grows::Account).await?;
         }
         let events = audit(&made, account)?;
         if events.is_empty() {
@@ -452,7 +465,7 @@ impl Inner {
         Ok(made)
     }
 
-    /// Bumps the account's revision, and holds those that the change was permitted under: until this transaction ends,
+    /// Bumps a revision of the account, and holds those that the change was permitted under: until this transaction ends,
     /// nothing that permits it changes. Every transaction takes them first, and in the order of their accounts, so that no
     /// two wait for each other.
     async fn take_revisions(
@@ -461,24 +474,28 @@ impl Inner {
         permitted: &Permitted,
         revision: Revision,
     ) -> Result<(), StoreError> {
-        let mut accounts: BTreeMap<&AccountId, Option<i64>> =
-            permitted.decided_under.iter().map(|(account, revision)| (account, Some(revision))).collect();
-        if revision == Revision::Bumped {
+        let mut accounts: BTreeMap<&AccountId, Option<Under>> =
+            permitted.decided_under.iter().map(|(account, under)| (account, Some(under))).collect();
+        if revision.grows().is_some() {
             accounts.entry(&permitted.account).or_default();
         }
         for (account, decided_under) in accounts {
-            let bumped = revision == Revision::Bumped && *account == permitted.account;
-            let standing = if bumped {
-                let step = revision_rows::bump(transaction, account).await?;
-                // It is this transaction's own row by now.
-                match decided_under {
-                    Some(_) => revision_rows::of_account(transaction, account).await? - step,
-                    None => continue,
+            let standing = match revision.grows().filter(|_| *account == permitted.account) {
+                Some(grows) => {
+                    let steps = revision_rows::bump(transaction, account, grows).await?;
+                    if decided_under.is_none() {
+                        continue;
+                    }
+                    // It is this transaction's own row by now.
+                    let now = revision_rows::of_account(transaction, account).await?;
+                    Revisions {
+                        account: now.account - steps.account,
+                        instances: now.instances - steps.instances,
+                    }
                 }
-            } else {
-                revision_rows::of_account_held(transaction, account).await?
+                None => revision_rows::of_account_held(transaction, account).await?,
             };
-            if decided_under.is_some_and(|decided_under| decided_under != standing) {
+            if decided_under.is_some_and(|decided_under| !decided_under.holds_under(standing)) {
                 self.facts.correct(account, standing);
                 return Err(StoreError::Outdated);
             }

@@ -90,15 +90,16 @@ pub(super) fn watch_other_replicas(inner: &Arc<Inner>) {
 }
 
 impl Store {
-    /// A number that grows with every change of an account's configuration, keys and policies.
+    /// A number that grows with every change of an account's configuration, keys and policies. It stays when only its
+    /// instances or their tags change, of which no agent has to hear.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn configuration_revision(&self, account: &AccountId) -> Result<i64, StoreError> {
-        revision_rows::of_account(self.inner.connections.reader(), account).await
+        Ok(revision_rows::of_account(self.inner.connections.reader(), account).await?.account)
     }
 
-    /// A number that grows with every change of any account: at once for changes made through this store, within a
+    /// A number that grows with every such change of any account: at once for changes made through this store, within a
     /// second for those of other replicas and of `hansard admin`. A subscriber that is notified reads
     /// [`Store::configuration_revision`] for its own account.
     #[must_use]

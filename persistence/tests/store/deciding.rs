@@ -36,6 +36,7 @@ on_both!(
     what_was_decided_before_a_change_claims_nothing,
     what_is_kept_is_not_read_again,
     a_revision_that_was_lost_does_not_come_again,
+    instances_and_tags_concern_only_what_was_decided_from_them,
 );
 
 const GET: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
@@ -351,9 +352,9 @@ async fn what_was_decided_before_a_change_claims_nothing(world: World) {
     let settle = async |under: DecidedUnder| {
         world.store.settle(Some(claim.clone()), event(&account(), "Look"), under).await.unwrap()
     };
-    let (operator, audit) = (as_operator(&account()), event(&account(), "Tag"));
-    let tags = vec![(named("env"), named("prod"))];
-    world.replica().await.tag_instance(&operator, &instance("web1"), Vec::new(), tags, audit).await.unwrap();
+    let (operator, audit) = (as_operator(&account()), event(&account(), "Off"));
+    let (root, off) = (named("root-key"), AccessKeyStatus::Inactive);
+    world.replica().await.set_access_key_status(&operator, &root, off, audit).await.unwrap();
     let rows = world.count("audit_events", "1 = 1").await;
     assert_eq!(settle(decided.under()).await, Settled::Stale);
     assert_eq!(world.count("audit_events", "1 = 1").await, rows);
@@ -386,21 +387,89 @@ async fn what_is_kept_is_not_read_again(world: World) {
 /// A backup that was put back, or a replica of the database that takes over, may have lost changes that a control plane has
 /// seen. Other changes then must not lead to the number that those had.
 async fn a_revision_that_was_lost_does_not_come_again(world: World) {
-    let decided = world.store.deciding();
-    let (operator, tag) = (as_operator(&account()), || event(&account(), "Tag"));
-    let before = world.store.configuration_revision(&account()).await.unwrap();
-    let put_back = format!("UPDATE revisions SET revision = {before} WHERE account_id = '1609982529000000'");
+    let (operator, audit) = (as_operator(&account()), || event(&account(), "Change"));
+    let (cast, web1) = (&Cast { keys: vec![named("root-key")], principals: Vec::new() }, instance("web1"));
     let mut change = 0;
-    let mut tagged = async || {
-        change += 1;
-        let tags = vec![(named("change"), named(&change.to_string()))];
-        world.store.tag_instance(&operator, &instance("web1"), Vec::new(), tags, tag()).await.unwrap();
-    };
-    tagged().await;
-    drop(everything!(decided, &Cast { keys: vec![named("root-key")], principals: Vec::new() }));
-    for _ in 0..5 {
-        world.database.execute(&put_back).await;
-        tagged().await;
-        assert_eq!(settle(&world.store, decided.under()).await, Settled::Stale);
+    for of_instances in [false, true] {
+        let mut changed = async || {
+            change += 1;
+            if of_instances {
+                let tags = vec![(named("change"), named(&change.to_string()))];
+                world.store.tag_instance(&operator, &web1, Vec::new(), tags, audit()).await.unwrap();
+            } else {
+                let user: UserName = named(&format!("user{change}"));
+                world.store.create_user(&operator, &user, at(1), audit()).await.unwrap();
+            }
+        };
+        let before = world.database.rows("SELECT account_id, revision, instances FROM revisions").await;
+        let put_back: Vec<String> = before
+            .iter()
+            .map(|row| {
+                let (account, revision, instances): (String, i64, i64) =
+                    (row.try_get_by(0).unwrap(), row.try_get_by(1).unwrap(), row.try_get_by(2).unwrap());
+                format!("UPDATE revisions SET revision = {revision}, instances = {instances} WHERE account_id = '{account}'")
+            })
+            .collect();
+        changed().await;
+        let decided = world.store.deciding();
+        drop(everything!(decided, cast));
+        for _ in 0..5 {
+            for put_back in &put_back {
+                world.database.execute(put_back).await;
+            }
+            changed().await;
+            assert_eq!(settle(&world.store, decided.under()).await, Settled::Stale);
+        }
     }
+}
+
+/// Instances join and are tagged all the time in a fleet, and keys and policies have not changed by that.
+async fn instances_and_tags_concern_only_what_was_decided_from_them(world: World) {
+    let admin = world.replica().await;
+    let by_key = async || {
+        let decided = world.store.deciding();
+        (decided.find_access_key(&named("root-key")).await.unwrap().unwrap().status, decided.under())
+    };
+    let by_instance = async || {
+        let decided = world.store.deciding();
+        decided.find_access_key(&named("root-key")).await.unwrap().unwrap();
+        let facts = decided.instance_facts(&account(), instance("web1"), &named("cn-beijing")).await.unwrap();
+        (facts, decided.under())
+    };
+    let of_account = world.store.configuration_revision(&account()).await.unwrap();
+    let ((_, key), (untagged, web1)) = (by_key().await, by_instance().await);
+    // Behind the revision's back, so that it is seen who reads it again.
+    world.database.execute("UPDATE access_keys SET status = 'Inactive'").await;
+    let (operator, audit) = (as_operator(&account()), event(&account(), "Tag"));
+    let tags = vec![(named("env"), named("prod"))];
+    admin.tag_instance(&operator, &instance("web1"), Vec::new(), tags, audit).await.unwrap();
+    assert_eq!(settle(&world.store, key.clone()).await, Settled::Committed);
+    assert_eq!(settle(&world.store, web1).await, Settled::Stale);
+    let (tagged, web1) = by_instance().await;
+    assert_ne!(tagged, untagged);
+    world.enrol(&account(), "db1").await;
+    assert_eq!(settle(&world.store, key.clone()).await, Settled::Committed);
+    assert_eq!(settle(&world.store, web1).await, Settled::Stale);
+    assert_eq!(by_key().await, (AccessKeyStatus::Active, key.clone()), "it is not read again");
+    let after = world.store.configuration_revision(&account()).await.unwrap();
+    assert_eq!(after, of_account, "no agent has to hear of it");
+
+    // A version before, which is being replaced beside this one, knows only the account's own revision.
+    let (_, web1) = by_instance().await;
+    world.database.execute("UPDATE instance_tags SET tag_value = 'test'").await;
+    world.database.execute("UPDATE revisions SET revision = revision + 1").await;
+    assert_eq!(settle(&world.store, web1).await, Settled::Stale);
+    assert_eq!(settle(&world.store, key).await, Settled::Stale);
+    let (retagged, web1) = by_instance().await;
+    assert_ne!(retagged, tagged);
+    assert_eq!(settle(&world.store, web1).await, Settled::Committed);
+
+    // An agent that takes the place of another one has its link closed, wherever that is.
+    let before = world.store.configuration_revision(&account()).await.unwrap();
+    let secret = world.join_token(&account(), "*", true).await;
+    let agent = world.agent(&account(), "db1");
+    let enrolled = AgentEnrolled { agent: agent.clone(), token_hash: secret.hash(), replace: true };
+    let audit = event(&account(), "EnrolAgent");
+    admin.apply(&as_agent::<EnrolAgent>(&agent), enrolled, audit).await.unwrap();
+    assert!(world.store.configuration_revision(&account()).await.unwrap() > before);
 }

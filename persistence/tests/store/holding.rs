@@ -10,6 +10,7 @@ on_both!(
     what_a_call_does_in_time_is_waited_for_and_not_done_again,
     a_call_that_does_nothing_in_time_is_given_up_and_holds_nothing,
     a_row_whose_caller_hangs_up_is_written_all_the_same,
+    a_call_whose_turn_does_not_come_is_told_so,
 );
 
 async fn tag(store: &Store, value: &str) -> Result<(), StoreError> {
@@ -68,4 +69,25 @@ async fn a_row_whose_caller_hangs_up_is_written_all_the_same(world: World) {
     .await;
     world.store.record_audit(event(&account(), "Look")).await.unwrap();
     crate::audit::assert_chains_are_whole(&world).await;
+}
+
+/// As when many calls can only be decided one by one: each hears of it before its caller gives up.
+async fn a_call_whose_turn_does_not_come_is_told_so(world: World) {
+    let decided = world.store.deciding();
+    decided.find_access_key(&"root-key".parse().unwrap()).await.unwrap().unwrap();
+    let under = decided.under();
+    let (told, tell) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+    let first = world.store.holding(&under, Duration::from_secs(60), async |_: &Store| {
+        tell.notify_one();
+        told.notified().await;
+    });
+    let second = async {
+        tell.notified().await;
+        let refused = world.store.holding(&under, Duration::ZERO, async |_: &Store| ()).await;
+        told.notify_one();
+        refused
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok(), "{first:?}");
+    assert!(matches!(second, Err(StoreError::WriterBehind { .. })), "{second:?}");
 }
