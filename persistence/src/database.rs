@@ -15,6 +15,7 @@ use sea_orm::{
 use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
 use tokio::task::JoinHandle;
 
+use crate::dialect::group_statement::{Group, GroupStatement, Written};
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::durability::Durability;
 use crate::exclusive_use::ExclusiveUse;
@@ -96,7 +97,7 @@ impl DatabaseUrl {
                 let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
                 Nonces::appended(folder.unwrap_or(Path::new(".")).to_owned())
             }
-            Address::Postgres(_) | Address::MariaDb(_) => Nonces::Shared,
+            Address::Postgres(_) | Address::MariaDb(_) => Nonces::shared(),
         }
     }
 
@@ -145,6 +146,8 @@ pub(crate) struct Connections {
     dialect: Dialect,
     writer: Arc<Pool>,
     groups: Arc<Pool>,
+    /// Where a group can be one statement.
+    statement: Option<GroupStatement>,
     reader: Reader,
     url: DatabaseUrl,
 }
@@ -180,7 +183,7 @@ impl Connections {
                 postgres::lock_migrations(&transaction).await.map_err(StoreError::at(MIGRATE))?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
-                Ok(Self::pooled(url, Dialect::Postgres, pool, postgres::one(address).await?))
+                Self::of_postgres(url, address, pool).await
             }
             Address::MariaDb(address) => {
                 let pool = mysql::pool(address).await?;
@@ -207,7 +210,7 @@ impl Connections {
             Address::Postgres(address) => {
                 let pool = postgres::pool(address).await?;
                 refuse_other_version(&pool.connections()).await?;
-                Ok(Self::pooled(url, Dialect::Postgres, pool, postgres::one(address).await?))
+                Self::of_postgres(url, address, pool).await
             }
             Address::MariaDb(address) => {
                 let pool = mysql::pool(address).await?;
@@ -223,10 +226,17 @@ impl Connections {
         Self {
             dialect,
             groups,
+            statement: None,
             writer,
             reader: Reader { dialect, pool: Arc::new(Pool::of_file(reader)) },
             url: url.clone(),
         }
+    }
+
+    async fn of_postgres(url: &DatabaseUrl, address: &str, pool: Pool) -> Result<Self, StoreError> {
+        let statement = Some(GroupStatement::on(address)?);
+        let groups = postgres::one(address).await?;
+        Ok(Self { statement, ..Self::pooled(url, Dialect::Postgres, pool, groups) })
     }
 
     fn pooled(url: &DatabaseUrl, dialect: Dialect, pool: Pool, groups: Pool) -> Self {
@@ -235,6 +245,7 @@ impl Connections {
             dialect,
             writer: Arc::clone(&pool),
             groups: Arc::new(groups),
+            statement: None,
             reader: Reader { dialect, pool },
             url: url.clone(),
         }
@@ -317,6 +328,20 @@ impl Connections {
         F: Future<Output = Result<T, StoreError>>,
     {
         Box::pin(self.groups.transact(GROUP_LIMIT, self.dialect.to_write(), work)).await
+    }
+
+    /// Whether [`Connections::write_group_at_once`] can do it.
+    pub(crate) fn has_group_statement(&self) -> bool {
+        self.statement.is_some()
+    }
+
+    /// Writes a group of calls by one statement, within the same limit as [`Connections::write_group`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; then nobody here knows whether it happened.
+    pub(crate) async fn write_group_at_once(&self, group: &Group<'_>) -> Result<Written, StoreError> {
+        let Some(statement) = &self.statement else { return Ok(Written::Unreachable) };
+        self.groups.within(GROUP_LIMIT, |_| statement.write(group)).await
     }
 
     /// Does the last part of a transaction of [`Connections::write`], for which other calls wait.

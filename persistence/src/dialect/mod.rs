@@ -10,6 +10,7 @@
 //! - `ON CONFLICT` has neither a condition nor "do nothing" with MariaDB, where the statement builder silently omits the
 //!   condition. `clippy.toml` confines both to this folder.
 
+pub(crate) mod group_statement;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;

@@ -24,7 +24,7 @@ const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
 ///
 /// A transaction in which nothing happens is ended with its locks, and so is a connection whose other end is gone: a
 /// replica that stands still, or that the network has lost, must not hold the others up.
-const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+pub(super) const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') = 'off'; \
      SET idle_in_transaction_session_timeout = '5s'; \
      SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";

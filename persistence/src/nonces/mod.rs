@@ -5,6 +5,7 @@
 
 mod block;
 mod index;
+mod own;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::index::{Index, Limits};
+pub(crate) use self::own::OwnClaims;
 use crate::rows::appended_nonce_rows::{self, READ_BYTES};
 use crate::rows::nonce_rows;
 use crate::{NonceClaim, StoreError};
@@ -27,14 +29,22 @@ const PURGE_BATCH: u64 = 2_000;
 pub(crate) enum Nonces {
     /// Rows are appended, and found by this index.
     Appended(Mutex<Index>),
-    /// The database finds them.
-    Shared,
+    /// The database finds them, but for those that this replica claimed not long ago.
+    Shared(OwnClaims),
 }
 
 /// The claims of one transaction.
 pub(crate) struct Claimed<'n> {
     fresh: HashSet<[u8; 32]>,
-    appended: Option<(MutexGuard<'n, Index>, Vec<NonceClaim>)>,
+    /// Where those that were fresh are taken in once they are committed.
+    claims: Vec<NonceClaim>,
+    into: TakenInto<'n>,
+}
+
+enum TakenInto<'n> {
+    Nothing,
+    Index(MutexGuard<'n, Index>),
+    Own(&'n OwnClaims),
 }
 
 impl Claimed<'_> {
@@ -45,10 +55,16 @@ impl Claimed<'_> {
 
     /// Notes that the transaction is committed. Whatever becomes of a commit without that is read back.
     pub(crate) fn committed(self) {
-        let Some((mut index, claims)) = self.appended else { return };
-        for claim in claims {
-            index.add(first_half(&claim.hash), claim.expires_at.as_millis(), Some(claim.now.as_millis()));
-            index.last_row += 1;
+        match self.into {
+            TakenInto::Nothing => {}
+            TakenInto::Index(mut index) => {
+                for claim in &self.claims {
+                    let (expires_at, now) = (claim.expires_at.as_millis(), claim.now.as_millis());
+                    index.add(first_half(&claim.hash), expires_at, Some(now));
+                    index.last_row += 1;
+                }
+            }
+            TakenInto::Own(own) => own.add(&self.claims),
         }
     }
 }
@@ -59,11 +75,25 @@ impl Nonces {
         Self::Appended(Mutex::new(Index::new(folder, Limits::USUAL)))
     }
 
+    /// Of a database that replicas share.
+    pub(crate) fn shared() -> Self {
+        Self::Shared(OwnClaims::new())
+    }
+
+    /// What this replica claimed not long ago, where the database need not be asked about that.
+    pub(crate) fn own(&self) -> Option<&OwnClaims> {
+        match self {
+            // The index is asked in the transaction, after what others added was read.
+            Self::Appended(_) => None,
+            Self::Shared(own) => Some(own),
+        }
+    }
+
     /// Reads what is there already, which otherwise the first claim does.
     pub(crate) async fn prepare(&self, connection: &impl ConnectionTrait) -> Result<(), StoreError> {
         match self {
             Self::Appended(index) => catch_up(&mut *index.lock().await, connection).await,
-            Self::Shared => Ok(()),
+            Self::Shared(_) => Ok(()),
         }
     }
 
@@ -75,13 +105,16 @@ impl Nonces {
     ) -> Result<Claimed<'_>, StoreError> {
         // The calls of one group came within moments. By the earliest of them none counts as expired too early.
         let Some(now) = claims.iter().map(|claim| claim.now.as_millis()).min() else {
-            return Ok(Claimed { fresh: HashSet::new(), appended: None });
+            return Ok(Claimed { fresh: HashSet::new(), claims: Vec::new(), into: TakenInto::Nothing });
         };
         let index = match self {
             Self::Appended(index) => index,
-            Self::Shared => {
-                let fresh = nonce_rows::claim_all(transaction, claims).await?;
-                return Ok(Claimed { fresh, appended: None });
+            Self::Shared(own) => {
+                let unknown: Vec<&NonceClaim> =
+                    claims.iter().copied().filter(|claim| !own.hold(claim)).collect();
+                let fresh = nonce_rows::claim_all(transaction, &unknown).await?;
+                let claims = unknown.into_iter().filter(|claim| fresh.contains(&claim.hash));
+                return Ok(Claimed { claims: claims.cloned().collect(), fresh, into: TakenInto::Own(own) });
             }
         };
         let mut index = index.lock().await;
@@ -97,7 +130,8 @@ impl Nonces {
         appended_nonce_rows::append(transaction, index.last_row, &fresh).await?;
         Ok(Claimed {
             fresh: fresh.iter().map(|claim| claim.hash).collect(),
-            appended: Some((index, fresh.into_iter().cloned().collect())),
+            claims: fresh.into_iter().cloned().collect(),
+            into: TakenInto::Index(index),
         })
     }
 
@@ -108,7 +142,7 @@ impl Nonces {
         now: Timestamp,
     ) -> Result<(u64, bool), StoreError> {
         let up_to = match self {
-            Self::Shared => return nonce_rows::purge_batch(connection, now).await,
+            Self::Shared(_) => return nonce_rows::purge_batch(connection, now).await,
             Self::Appended(index) => {
                 let mut index = index.lock().await;
                 index.forget(now.as_millis());

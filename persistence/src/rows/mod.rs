@@ -91,7 +91,7 @@ impl Reading<'_> {
 }
 
 /// Converts a count for a column of a signed type; none of our sizes or numbers comes near the limit.
-fn column_number(value: u64) -> i64 {
+pub(crate) fn column_number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

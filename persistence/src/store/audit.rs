@@ -1,19 +1,23 @@
 //! The one serial audit writer of this start of this replica (DECISIONS A2). It assigns the sequence numbers, without
 //! gaps, and links every row to the previous one (`audit::chain`).
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use domain::AccountId;
 use domain::actions::{AdministersIdentity, ReadsAuditTrail};
 use domain::audit::AuditEvent;
+use domain::decided_under::Under;
 use domain::gate::Granted;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-use super::Store;
+use super::{NonceClaim, Store};
 use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::event::WrittenEvent;
 use crate::database::Connections;
+use crate::dialect::group_statement::{Group, Written};
 use crate::error::COMMIT;
 use crate::pages::{Slice, next_token};
 use crate::rows::{audit_list_rows, audit_pruned_rows, audit_rows, audit_writer_rows};
@@ -88,6 +92,36 @@ impl OwnChain {
         first_link(&self.writer_id)
     }
 
+    /// The links of these events after the last one, and where the chain will then end. Any failure from here to the commit
+    /// leaves the outcome in doubt: either all of the rows are there, or none.
+    fn trying<'e>(
+        &mut self,
+        last: Link,
+        events: impl IntoIterator<Item = &'e AuditEvent>,
+    ) -> (Vec<(Link, WrittenEvent)>, Link) {
+        let mut tried = last;
+        let links = events.into_iter().map(|event| {
+            let event = WrittenEvent::of(event);
+            tried = next_link(tried, &event);
+            (tried, event)
+        });
+        let links = links.collect();
+        let before = match std::mem::replace(&mut self.head, Head::Known(last)) {
+            Head::Known(_) => Doubt { last, tried: Vec::new() },
+            Head::InDoubt(doubt) => doubt,
+        };
+        self.head = Head::InDoubt(before.trying(last, tried));
+        (links, tried)
+    }
+
+    /// The last link, where it is known and rows can simply follow it: the first one also registers the chain.
+    fn continues_after(&self) -> Option<Link> {
+        match &self.head {
+            Head::Known(last) if !self.ended && last.sequence > 0 => Some(*last),
+            Head::Known(_) | Head::InDoubt(_) => None,
+        }
+    }
+
     /// The last link. If the chain is not as this writer left it, the chain is given up: forged rows must not become
     /// part of what follows.
     pub(super) async fn head(&mut self, connection: &impl ConnectionTrait) -> Result<Link, StoreError> {
@@ -138,6 +172,39 @@ impl AuditWriter {
         self.append_in_turn(own, transaction, events).await
     }
 
+    /// Writes a group by one statement: its claims, and its rows if it has any. `None`: the chain needs more than that, and
+    /// nothing was done.
+    ///
+    /// The turn is held while the statement runs, so that the statement waits for nobody else for long.
+    pub(super) async fn append_at_once(
+        &self,
+        connections: &Connections,
+        decided_under: &BTreeMap<&AccountId, Under>,
+        claims: &BTreeMap<[u8; 32], &NonceClaim>,
+        events: &[&AuditEvent],
+    ) -> Result<Option<Written>, StoreError> {
+        if events.is_empty() {
+            let group = Group { decided_under, claims, writer_id: "", rows: &[] };
+            return connections.write_group_at_once(&group).await.map(Some);
+        }
+        let mut own = self.chain.lock().await;
+        let Some(last) = own.continues_after() else { return Ok(None) };
+        let (links, tried) = own.trying(last, events.iter().copied());
+        let group = Group { decided_under, claims, writer_id: &own.writer_id, rows: &links };
+        let written = connections.write_group_at_once(&group).await?;
+        match written {
+            Written::Committed => own.head = Head::Known(tried),
+            // The statement, or nothing, was answered, and wrote nothing.
+            Written::Outdated | Written::Unreachable => own.head = Head::Known(last),
+            Written::Undone => {}
+        }
+        drop(own);
+        if written == Written::Committed {
+            self.written.notify_one();
+        }
+        Ok(Some(written))
+    }
+
     /// The same for a change. Its turn has a limit of its own, because all calls wait for it.
     pub(super) async fn append_change_and_commit(
         &self,
@@ -156,19 +223,7 @@ impl AuditWriter {
         events: impl IntoIterator<Item = &AuditEvent>,
     ) -> Result<(), StoreError> {
         let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
-        let mut tried = last;
-        let links = events.into_iter().map(|event| {
-            let event = WrittenEvent::of(event);
-            tried = next_link(tried, &event);
-            (tried, event)
-        });
-        let links: Vec<_> = links.collect();
-        // Any failure from here to the commit leaves the outcome in doubt: either all of the rows are there, or none.
-        let before = match std::mem::replace(&mut own.head, Head::Known(last)) {
-            Head::Known(_) => Doubt { last, tried: Vec::new() },
-            Head::InDoubt(doubt) => doubt,
-        };
-        own.head = Head::InDoubt(before.trying(last, tried));
+        let (links, tried) = own.trying(last, events);
         if let Some((_, event)) = links.first().filter(|(link, _)| link.sequence == 1) {
             let origin = self.origin.get().map(String::as_str);
             audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;

@@ -52,10 +52,10 @@ pub enum Settled {
 type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
 
 /// What a call leaves behind.
-struct Job {
-    claim: Option<NonceClaim>,
-    events: Vec<AuditEvent>,
-    decided_under: DecidedUnder,
+pub(super) struct Job {
+    pub(super) claim: Option<NonceClaim>,
+    pub(super) events: Vec<AuditEvent>,
+    pub(super) decided_under: DecidedUnder,
     since: SinceBoot,
 }
 
@@ -159,6 +159,10 @@ impl Store {
         events: Vec<AuditEvent>,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
+        // Without a word to the writer.
+        if claim.as_ref().is_some_and(|claim| self.inner.nonces.own().is_some_and(|own| own.hold(claim))) {
+            return Ok(Settled::NonceUsed);
+        }
         match tokio::time::timeout(PATIENCE, self.enqueue(claim, events, decided_under)?).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Stopping),
@@ -221,7 +225,12 @@ impl Job {
         let mut under = self.decided_under.iter();
         under.all(|(account, under)| {
             revisions.get(account).is_some_and(|standing| under.holds_under(*standing))
-        }) && (self.decided_under.is_empty() || self.since.elapsed() <= PATIENCE)
+        }) && !self.is_outlived()
+    }
+
+    /// Whether its decision was made so long ago that its time counts no more.
+    pub(super) fn is_outlived(&self) -> bool {
+        !self.decided_under.is_empty() && self.since.elapsed() > PATIENCE
     }
 }
 
@@ -242,6 +251,9 @@ impl Inner {
     /// Commits a group, and returns what became of each call.
     async fn write_group(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
         let jobs: Vec<&Job> = group.iter().map(|waiting| &waiting.job).collect();
+        if let Some(settled) = self.write_jobs_at_once(&jobs).await? {
+            return Ok(settled);
+        }
         let once = || self.connections.write_group(|transaction| self.write_jobs(transaction, &jobs));
         begun_anew(&self.connections, once).await
     }

@@ -37,7 +37,9 @@ impl Store {
         call: impl AsyncFnOnce(&Store) -> T,
     ) -> Result<T, StoreError> {
         let Ok(turn) = tokio::time::timeout(PATIENCE, self.inner.holding.lock()).await else {
-            return Err(StoreError::WriterBehind { why: "has too many calls that can only be decided one by one" });
+            return Err(StoreError::WriterBehind {
+                why: "has too many calls that can only be decided one by one",
+            });
         };
         let held = Held(Arc::default());
         let own = Store { inner: Arc::clone(&self.inner), held: Some(held.clone()) };

@@ -5,6 +5,7 @@ mod account_settings;
 mod agent_links;
 mod agents;
 mod apply;
+mod at_once;
 mod attachments;
 mod audit;
 mod audit_anchors;
