@@ -22,13 +22,13 @@ on_both!(
     a_claim_whose_caller_gave_up_is_left_out,
 );
 
-fn claim(number: usize) -> NonceClaim {
+pub(crate) fn claim(number: usize) -> NonceClaim {
     let mut hash = [0; 32];
     hash[..8].copy_from_slice(&number.to_be_bytes());
     NonceClaim { hash, expires_at: at(1_000), now: at(0) }
 }
 
-fn row(request_id: impl ToString) -> AuditEvent {
+pub(crate) fn row(request_id: impl ToString) -> AuditEvent {
     AuditEvent { request_id: request_id.to_string(), ..event(&account(), "ListAgents") }
 }
 
@@ -53,7 +53,7 @@ async fn use_once(store: &Store, numbers: std::ops::Range<usize>) -> Vec<(usize,
     at_once(numbers, async move |number| store.record_audit_once(claim(number), row(number)).await).await
 }
 
-async fn assert_whole(world: &World) {
+pub(crate) async fn assert_whole(world: &World) {
     let found = world.store.verify_audit(HeldAgainst::default()).await.unwrap();
     assert!(matches!(found.verdict(), AuditVerdict::Whole | AuditVerdict::Unanchored), "{found:?}");
     assert_eq!(found.findings, []);
@@ -179,7 +179,7 @@ async fn a_group_that_fails_is_told_and_leaves_no_hole(world: World) {
 }
 
 /// Keeps the writer from writing until the connection says otherwise.
-async fn hold(world: &World) -> DatabaseConnection {
+pub(crate) async fn hold(world: &World) -> DatabaseConnection {
     let raw = world.database.raw().await;
     let hold: &[&str] = match world.database.backend {
         Backend::Sqlite => &["BEGIN IMMEDIATE"],
@@ -192,7 +192,7 @@ async fn hold(world: &World) -> DatabaseConnection {
     raw
 }
 
-async fn release(world: &World, held: &DatabaseConnection) {
+pub(crate) async fn release(world: &World, held: &DatabaseConnection) {
     let release = match world.database.backend {
         Backend::Sqlite | Backend::Postgres => "COMMIT",
         Backend::MariaDb => "UNLOCK TABLES",

@@ -24,6 +24,7 @@ mod counters;
 mod deciding;
 mod filtered_lists;
 mod group_commit;
+mod group_statement;
 mod groups;
 mod holding;
 mod identity;
