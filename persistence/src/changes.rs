@@ -37,6 +37,13 @@ pub struct SegmentAcknowledgedAndNextPermitted {
     pub next: UnclaimedObject,
 }
 
+/// A recording is sealed, and all its evidence is in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingSealedAndDelivered {
+    /// The seal.
+    pub sealed: RecordingSealed,
+}
+
 /// A join token that an administrator requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinTokenIssued {
@@ -68,6 +75,7 @@ impl<A: WritesRecording> Permits<UploadPermitted> for A {}
 impl<A: WritesRecording> Permits<SegmentAcknowledged> for A {}
 impl<A: WritesRecording> Permits<SegmentAcknowledgedAndNextPermitted> for A {}
 impl<A: WritesRecording> Permits<RecordingSealed> for A {}
+impl<A: WritesRecording> Permits<RecordingSealedAndDelivered> for A {}
 impl<A: WritesRecording> Permits<RecordingDelivered> for A {}
 impl<A: IssuesJoinToken> Permits<JoinTokenIssued> for A {}
 impl<A: WritesAgent> Permits<AgentEnrolled> for A {}

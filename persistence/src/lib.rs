@@ -99,8 +99,8 @@ pub use audit::verify::{
     AuditFault, AuditFinding, AuditVerdict, AuditVerification, CheckedFiles, CheckedWriter,
 };
 pub use changes::{
-    AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened, SegmentAcknowledgedAndNextPermitted,
-    UploadPermitted,
+    AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened, RecordingSealedAndDelivered,
+    SegmentAcknowledgedAndNextPermitted, UploadPermitted,
 };
 pub use continuity::{
     AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
@@ -116,7 +116,7 @@ pub use lists::{
 };
 pub use markers::{MarkerPage, MarkerRequest};
 pub use store::{
-    AuditExport, AuditExportError, AuditExports, AuditPruning, Change, Deciding, HeldAgainst, InForce,
-    KeepAnchorsError, LinkLease, LinkNoted, LinkTaken, ListsWaiting, NonceClaim, PutAway, RemovedAgent,
-    Settled, Store, TagPage, TagQuery, Taking, WithheldPruning,
+    AuditExport, AuditExportError, AuditExports, AuditPruning, Change, Deciding, Heard, HeldAgainst, InForce,
+    KeepAnchorsError, LinkLease, LinkNoted, LinkTaken, ListsWaiting, NonceClaim, OfAgent, Once, PutAway,
+    RemovedAgent, Settled, Store, TagPage, TagQuery, Taking, WithheldPruning,
 };

@@ -235,6 +235,29 @@ pub(crate) async fn standing_still<T>(
     }
 }
 
+/// Has the statements of a transaction that follow wait for a lock no longer than this. MariaDB, which counts seconds, does not
+/// wait at all then.
+pub(crate) async fn wait_briefly_for_locks(
+    transaction: &impl ConnectionTrait,
+    limit: Duration,
+) -> Result<(), DbErr> {
+    match Dialect::of(transaction) {
+        // Its one writer waits for no row.
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => postgres::wait_for_locks(transaction, limit).await,
+        Dialect::MariaDb => mysql::wait_for_locks(transaction, limit).await,
+    }
+}
+
+/// Takes back what [`wait_briefly_for_locks`] has set.
+pub(crate) async fn wait_for_locks_as_usual(transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+    match Dialect::of(transaction) {
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => postgres::wait_for_locks_as_usual(transaction).await,
+        Dialect::MariaDb => mysql::wait_for_locks(transaction, mysql::LOCK_WAIT).await,
+    }
+}
+
 /// Inserts a row, unless there is one with this key; returns whether it did. The transaction continues in both cases.
 #[allow(clippy::disallowed_methods, reason = "this is where MariaDB goes another way")]
 pub(crate) async fn insert_unless_taken<A>(

@@ -22,6 +22,9 @@ const CONNECTIONS: u32 = 16;
 /// How many seconds a replica waits for another one that migrates.
 const MIGRATION_SECONDS: u32 = 3_600;
 
+/// How long a statement waits for a lock, as [`SESSION`] says it.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
+
 /// The settings that each connection begins with, whatever the server's defaults are.
 ///
 /// Strict: a value that a column cannot hold is an error, and is never truncated. READ COMMITTED: a read under a lock
@@ -218,6 +221,12 @@ pub(crate) async fn mend_triggers(connection: &impl ConnectionTrait, error: &DbE
 /// Lets the connection's transactions stand still for so long.
 pub(super) async fn let_idle(connection: &impl ConnectionTrait, limit: Duration) -> Result<(), DbErr> {
     let set = format!("SET SESSION idle_transaction_timeout = {}", limit.as_secs());
+    connection.execute_unprepared(&set).await.map(drop)
+}
+
+/// Has the connection's transactions wait for each lock no longer than so many whole seconds; not at all for less than one.
+pub(super) async fn wait_for_locks(connection: &impl ConnectionTrait, limit: Duration) -> Result<(), DbErr> {
+    let set = format!("SET SESSION innodb_lock_wait_timeout = {}", limit.as_secs());
     connection.execute_unprepared(&set).await.map(drop)
 }
 

@@ -95,6 +95,17 @@ pub(super) async fn let_idle(transaction: &impl ConnectionTrait, limit: Duration
     transaction.execute_unprepared(&set).await.map(drop)
 }
 
+/// Has a transaction wait for each lock no longer than this, until it ends.
+pub(super) async fn wait_for_locks(transaction: &impl ConnectionTrait, limit: Duration) -> Result<(), DbErr> {
+    let set = format!("SET LOCAL lock_timeout = {}", limit.as_millis());
+    transaction.execute_unprepared(&set).await.map(drop)
+}
+
+/// As long as the connection's transactions wait otherwise.
+pub(super) async fn wait_for_locks_as_usual(transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+    transaction.execute_unprepared("SET LOCAL lock_timeout TO DEFAULT").await.map(drop)
+}
+
 /// The channel of the notices that revisions have changed.
 const REVISIONS: &str = "hansard_revisions";
 

@@ -6,6 +6,7 @@ use domain::agent_link::AgentLink;
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
 use domain::{AgentId, Timestamp};
+use sea_orm::ConnectionTrait;
 
 use super::begun_anew::begun_anew;
 use super::{Revision, Scope, Store};
@@ -129,13 +130,9 @@ impl Store {
         agent: &AgentId,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let Scope { account, instance, .. } = Scope::of(granted);
+        let scope = Scope::of(granted);
         let connections = &self.inner.connections;
-        begun_anew(connections, || {
-            let (writer, instance) = (connections.writer(), instance.as_ref());
-            agent_rows::mark_seen(writer, &account, instance, agent, at, SEEN_AT_MOST_EVERY_MILLIS)
-        })
-        .await
+        begun_anew(connections, || note_heard(connections.writer(), &scope, agent, at)).await
     }
 
     /// Notes what an agent of the grant's instance states about itself when it connects.
@@ -178,4 +175,20 @@ impl Store {
         let (scope, agent) = (Scope::of(granted), agent_rows::find(reader, &id).await?);
         Ok(agent.filter(|agent| scope.admits("agent", &agent.account, &agent.instance).is_ok()))
     }
+}
+
+/// Notes that an agent within this scope was heard.
+pub(super) async fn note_heard(
+    connection: &impl ConnectionTrait,
+    scope: &Scope,
+    agent: &AgentId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let (account, instance) = (&scope.account, scope.instance.as_ref());
+    agent_rows::mark_seen(connection, account, instance, agent, at, SEEN_AT_MOST_EVERY_MILLIS).await
+}
+
+/// An agent that was heard last at this moment, or before, is noted to be heard again.
+pub(super) fn seen_before(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis().saturating_sub(SEEN_AT_MOST_EVERY_MILLIS))
 }

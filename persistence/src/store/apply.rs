@@ -1,5 +1,6 @@
 //! Applying decisions.
 
+use domain::actions::Action;
 use domain::agent::{Agent, Retired};
 use domain::audit::AuditEvent;
 use domain::enrolment::{AgentAdmitted, PresentedToken};
@@ -8,10 +9,12 @@ use domain::record_config::RecordConfigChanged;
 use domain::recording_life::{
     Recording, RecordingDelivered, RecordingSealed, RecordingState, SegmentAcknowledged,
 };
+use domain::{TerminalSessionToken, Timestamp};
 use recording::EvidenceName;
 use sea_orm::DatabaseTransaction;
 
-use super::{Revision, Scope, Store, Work, unclaimed};
+use super::change_audit::AuditRows;
+use super::{NonceClaim, Once, Revision, Scope, Store, Work, agents, unclaimed};
 use crate::changes::Permits;
 use crate::rows::recording_rows::{self, StoredRecording, fixed_expiry};
 use crate::rows::{
@@ -19,8 +22,8 @@ use crate::rows::{
     unclaimed_rows,
 };
 use crate::{
-    AgentEnrolled, JoinTokenIssued, RecordingOpened, SegmentAcknowledgedAndNextPermitted, StoreError,
-    UploadPermitted,
+    AgentEnrolled, JoinTokenIssued, RecordingOpened, RecordingSealedAndDelivered,
+    SegmentAcknowledgedAndNextPermitted, StoreError, UploadPermitted,
 };
 
 /// A decided change that the store knows how to apply.
@@ -29,15 +32,47 @@ pub trait Change: sealed::Write {}
 impl<C: sealed::Write> Change for C {}
 
 mod sealed {
-    use super::{DatabaseTransaction, Revision, Scope, Work};
+    use super::{DatabaseTransaction, Revision, Scope, TerminalSessionToken, Work};
 
     /// How a change is written; known only to this file.
-    pub trait Write: Clone + Send + Sized + 'static {
+    pub trait Write: Clone + Send + Sync + Sized + 'static {
         #[allow(private_interfaces)]
         fn revision(&self) -> Revision;
 
+        /// The recording that it changes, of those changes that agents make all the time: such a change is made in the
+        /// transaction of a group of calls.
+        fn recording(&self) -> Option<&TerminalSessionToken> {
+            None
+        }
+
         #[allow(private_interfaces)]
         fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()>;
+    }
+}
+
+/// What an agent's change has with it, of the call that asks for it.
+#[derive(Debug, Clone, Default)]
+pub struct OfAgent {
+    /// The single use of the call, if it is still to be claimed.
+    pub claim: Option<NonceClaim>,
+    /// When the agent was heard, if that is to be noted with the change.
+    pub heard: Option<Heard>,
+}
+
+/// When an agent was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The moment.
+    pub at: Timestamp,
+    /// What its row said of it before.
+    pub before: Timestamp,
+}
+
+impl Heard {
+    /// Whether the row is to be written for it. Agents call far more often than anybody looks.
+    #[must_use]
+    pub fn is_due(self) -> bool {
+        self.before <= agents::seen_before(self.at)
     }
 }
 
@@ -57,10 +92,78 @@ impl Store {
         A: Permits<C>,
         C: Change,
     {
+        match self.apply_once(granted, OfAgent::default(), change, vec![audit]).await? {
+            Once::First(outcome) => outcome,
+            Once::Used => unreachable!("nothing was to be claimed"),
+        }
+    }
+
+    /// As [`Store::apply`], for a call whose single use may still be to be claimed: that and the change are committed
+    /// together. A change that is refused has used it up all the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`], when nothing is known of the claim either. What the change
+    /// is refused for is in [`Once::First`].
+    pub async fn apply_once<A, C>(
+        &self,
+        granted: &Granted<A>,
+        of_agent: OfAgent,
+        change: C,
+        audit: Vec<AuditEvent>,
+    ) -> Result<Once<()>, StoreError>
+    where
+        A: Permits<C>,
+        C: Change,
+    {
         let scope = Scope::of(granted);
         let revision = change.revision();
-        self.transact(granted, revision, Some(audit), move |transaction| change.write(scope, transaction))
-            .await
+        let OfAgent { claim, heard } = of_agent;
+        let recording = change.recording().filter(|_| revision == Revision::Kept && self.held.is_none());
+        let Some(recording) = recording.cloned() else {
+            if let Some(claim) = claim
+                && !self.claim_nonce(claim).await?
+            {
+                return Ok(Once::Used);
+            }
+            let outcome = self
+                .transact(granted, revision, audit, move |transaction| change.write(scope, transaction))
+                .await;
+            return Ok(Once::First(outcome));
+        };
+        let of_agent = OfAgent { claim, heard };
+        self.change_of_agent(granted, of_agent, &recording, audit, move |scope, transaction| {
+            change.write(scope, transaction)
+        })
+        .await
+    }
+
+    /// Changes something of a recording in the transaction of a group.
+    pub(super) async fn change_of_agent<A, W>(
+        &self,
+        granted: &Granted<A>,
+        OfAgent { claim, heard }: OfAgent,
+        recording: &TerminalSessionToken,
+        audit: Vec<AuditEvent>,
+        write: W,
+    ) -> Result<Once<()>, StoreError>
+    where
+        A: Action,
+        W: for<'a> FnOnce(Scope, &'a DatabaseTransaction) -> Work<'a, ()> + Clone + Send + Sync + 'static,
+    {
+        let scope = Scope::of(granted);
+        let events = AuditRows::from(audit).within(&scope.account)?;
+        // An agent's row is locked before those of its recordings, and a recording is locked only for its agent.
+        let agent = scope.agent.as_ref().map_or("", |agent| agent.as_str());
+        let locks = format!("{agent} {recording}");
+        self.transact_in_group(granted.into(), claim, events, locks, move |transaction| {
+            Box::pin(async move {
+                if let (Some(heard), Some(agent)) = (heard.filter(|heard| heard.is_due()), &scope.agent) {
+                    agents::note_heard(transaction, &scope, agent, heard.at).await?;
+                }
+                write(scope, transaction).await
+            })
+        })
+        .await
     }
 }
 
@@ -87,6 +190,10 @@ impl sealed::Write for RecordingOpened {
         Revision::Kept
     }
 
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.recording.token)
+    }
+
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
             let recording = self.recording;
@@ -111,6 +218,10 @@ impl sealed::Write for UploadPermitted {
         Revision::Kept
     }
 
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.object.recording)
+    }
+
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
             // What it holds cannot be taken over while it has this lock.
@@ -124,6 +235,10 @@ impl sealed::Write for UploadPermitted {
 impl sealed::Write for SegmentAcknowledged {
     fn revision(&self) -> Revision {
         Revision::Kept
+    }
+
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.token)
     }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
@@ -162,6 +277,10 @@ impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
         Revision::Kept
     }
 
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.acknowledged.token)
+    }
+
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
             let (account, at) = (scope.account.clone(), self.acknowledged.at);
@@ -178,6 +297,10 @@ impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
 impl sealed::Write for RecordingSealed {
     fn revision(&self) -> Revision {
         Revision::Kept
+    }
+
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.token)
     }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
@@ -203,9 +326,32 @@ impl sealed::Write for RecordingSealed {
 }
 
 #[allow(private_interfaces)]
+impl sealed::Write for RecordingSealedAndDelivered {
+    fn revision(&self) -> Revision {
+        Revision::Kept
+    }
+
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.sealed.token)
+    }
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let delivered = RecordingDelivered { token: self.sealed.token.clone(), at: self.sealed.at };
+            self.sealed.write(scope.clone(), transaction).await?;
+            delivered.write(scope, transaction).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
 impl sealed::Write for RecordingDelivered {
     fn revision(&self) -> Revision {
         Revision::Kept
+    }
+
+    fn recording(&self) -> Option<&TerminalSessionToken> {
+        Some(&self.token)
     }
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
@@ -302,7 +448,7 @@ fn still_growing(stored: &StoredRecording) -> Result<(), StoreError> {
 pub(super) async fn save(
     transaction: &DatabaseTransaction,
     mut stored: StoredRecording,
-    now: domain::Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     let visible = fixed_expiry(&stored.recording).is_none_or(|expires_at| expires_at > now);
     let returns = visible && !stored.counted;

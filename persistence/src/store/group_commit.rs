@@ -16,6 +16,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::begun_anew::begun_anew;
+use super::group_work::{GroupWork, Pace, WithChanges};
 use super::{Inner, NonceClaim, Store};
 use crate::StoreError;
 use crate::error::COMMIT;
@@ -34,6 +35,7 @@ pub(super) struct GroupCommit {
     waiting: mpsc::Sender<Waiting>,
     /// Since when it has been writing one group; `None` while it waits for calls.
     writing_since: Arc<Mutex<Option<Instant>>>,
+    pace: Arc<Pace>,
 }
 
 /// What became of a call that left its claim and its row to the writer.
@@ -57,10 +59,12 @@ pub(super) struct Job {
     pub(super) events: Vec<AuditEvent>,
     pub(super) decided_under: DecidedUnder,
     since: SinceBoot,
+    /// What it changes. Its rows are written only if that is made.
+    pub(super) work: Option<Arc<dyn GroupWork>>,
 }
 
 /// A call that waits for its group.
-struct Waiting {
+pub(super) struct Waiting {
     job: Job,
     outcome: oneshot::Sender<Result<Settled, StoreError>>,
     /// Also keeps the store until this is written.
@@ -72,21 +76,54 @@ impl GroupCommit {
     pub(super) fn start() -> Self {
         let (waiting, mut receiver) = mpsc::channel(MOST_WAITING);
         let writing_since = Arc::<Mutex<Option<Instant>>>::default();
-        let since = Arc::clone(&writing_since);
+        let (since, pace) = (Arc::clone(&writing_since), Arc::<Pace>::default());
+        let with_changes = WithChanges::new(Arc::clone(&pace));
         tokio::spawn(async move {
-            let mut group = Vec::new();
-            while receiver.recv_many(&mut group, MOST_OF_A_GROUP).await > 0 {
-                *lock(&since) = Some(Instant::now());
-                // In a task of its own, so that a panic costs this group and not the writer. Its callers learn that
-                // nothing is known, and the chain is in doubt.
-                if let Err(ended) = tokio::spawn(write(std::mem::take(&mut group))).await {
-                    tracing::error!(error = &ended as &dyn std::error::Error, "a group was not committed");
-                }
-                *lock(&since) = None;
+            let (mut group, mut with_changes) = (Vec::new(), with_changes);
+            while gather(&mut receiver, &mut group, &with_changes).await {
+                with_changes.take_from(&mut group);
+                // Those without changes are done in an instant, and do not wait for the others.
+                write_apart(std::mem::take(&mut group), &since).await;
+                write_apart(with_changes.next(), &since).await;
             }
         });
-        Self { waiting, writing_since }
+        Self { waiting, writing_since, pace }
     }
+
+    /// How long changes take.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+}
+
+/// Takes what has come, and waits for it if there is nothing else to do. `false`: nothing can come any more.
+async fn gather(
+    receiver: &mut mpsc::Receiver<Waiting>,
+    group: &mut Vec<Waiting>,
+    with_changes: &WithChanges,
+) -> bool {
+    if with_changes.len() == 0 {
+        return receiver.recv_many(group, MOST_OF_A_GROUP).await > 0;
+    }
+    // As many may wait here as in the channel.
+    while group.len() < MOST_OF_A_GROUP && with_changes.len() < MOST_WAITING {
+        let Ok(waiting) = receiver.try_recv() else { break };
+        group.push(waiting);
+    }
+    true
+}
+
+/// In a task of its own, so that a panic costs this group and not the writer. Its callers learn that nothing is known, and
+/// the chain is in doubt.
+async fn write_apart(group: Vec<Waiting>, writing_since: &Mutex<Option<Instant>>) {
+    if group.is_empty() {
+        return;
+    }
+    *lock(writing_since) = Some(Instant::now());
+    if let Err(ended) = tokio::spawn(write(group)).await {
+        tracing::error!(error = &ended as &dyn std::error::Error, "a group was not committed");
+    }
+    *lock(writing_since) = None;
 }
 
 // No change under the lock is left incomplete.
@@ -110,7 +147,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; [`StoreError::WriterBehind`] when too many wait already. The row is not written, unless
     /// the commit's own answer was lost.
     pub async fn record_audit_unhurried(&self, event: AuditEvent) -> Result<(), StoreError> {
-        let outcome = self.enqueue(None, vec![event], DecidedUnder::default())?;
+        let outcome = self.enqueue(None, vec![event], DecidedUnder::default(), None)?;
         outcome.await.map_or(Err(StoreError::Stopping), |outcome| outcome.map(drop))
     }
 
@@ -159,11 +196,21 @@ impl Store {
         events: Vec<AuditEvent>,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
+        self.leave_with(claim, events, decided_under, None).await
+    }
+
+    pub(super) async fn leave_with(
+        &self,
+        claim: Option<NonceClaim>,
+        events: Vec<AuditEvent>,
+        decided_under: DecidedUnder,
+        work: Option<Arc<dyn GroupWork>>,
+    ) -> Result<Settled, StoreError> {
         // Without a word to the writer.
         if claim.as_ref().is_some_and(|claim| self.inner.nonces.own().is_some_and(|own| own.hold(claim))) {
             return Ok(Settled::NonceUsed);
         }
-        match tokio::time::timeout(PATIENCE, self.enqueue(claim, events, decided_under)?).await {
+        match tokio::time::timeout(PATIENCE, self.enqueue(claim, events, decided_under, work)?).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Stopping),
             Err(_) => Err(StoreError::WriterBehind { why: "did not come to this call in time" }),
@@ -175,9 +222,10 @@ impl Store {
         claim: Option<NonceClaim>,
         events: Vec<AuditEvent>,
         decided_under: DecidedUnder,
+        work: Option<Arc<dyn GroupWork>>,
     ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
-        let job = Job { claim, events, decided_under, since: SinceBoot::now() };
+        let job = Job { claim, events, decided_under, since: SinceBoot::now(), work };
         let waiting = Waiting { job, outcome: sender, store: Arc::clone(&self.inner) };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -241,6 +289,10 @@ impl Waiting {
         !(self.job.events.is_empty() && self.outcome.is_closed())
     }
 
+    pub(super) fn has_change(&self) -> bool {
+        self.job.work.is_some()
+    }
+
     /// The caller may have given up, which changes nothing.
     fn tell(self, outcome: Result<Settled, StoreError>) {
         let _ = self.outcome.send(outcome);
@@ -266,7 +318,7 @@ impl Inner {
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
-        let job = Job { claim, events: vec![event], decided_under, since: SinceBoot::now() };
+        let job = Job { claim, events: vec![event], decided_under, since: SinceBoot::now(), work: None };
         let settled = self.write_jobs(transaction, &[&job]).await?;
         Ok(settled.first().copied().unwrap_or(Settled::Stale))
     }
@@ -290,8 +342,9 @@ impl Inner {
             _ => Settled::Committed,
         });
         let settled: Vec<Settled> = settled.collect();
-        let committed = jobs.iter().zip(&settled).filter(|(_, settled)| is_committed(**settled));
-        let events: Vec<&AuditEvent> = committed.flat_map(|(job, _)| &job.events).collect();
+        let written = self.make_changes(&transaction, jobs, &settled).await?;
+        let written = jobs.iter().zip(&written).filter(|(_, written)| **written);
+        let events: Vec<&AuditEvent> = written.flat_map(|(job, _)| &job.events).collect();
         if events.is_empty() {
             transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         } else {

@@ -10,10 +10,10 @@ use test_facts::{Backend, World, account, as_operator, at, event, instance, othe
 
 /// MariaDB answers about its transactions from a copy, which it renews only when nobody has read it for 100 ms: whoever
 /// looks more often sees the first answer for ever.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
 
 /// How many transactions of this database wait for a lock.
-fn waiting(backend: Backend) -> &'static str {
+pub(crate) fn waiting(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => unreachable!("SQLite has one writer, which waits for no row"),
         Backend::Postgres => {

@@ -96,7 +96,7 @@ async fn a_row_that_the_database_refuses_takes_no_other_with_it(world: World) {
 }
 
 /// Has the database refuse audit rows, with this SQLSTATE where it has such.
-async fn refuse_rows(world: &World, which: &str, state: &str) {
+pub(crate) async fn refuse_rows(world: &World, which: &str, state: &str) {
     let (condition, refuse) = (format!("WHEN {which}"), "FOR EACH ROW");
     match world.database.backend {
         Backend::Sqlite => {
@@ -128,7 +128,7 @@ async fn refuse_rows(world: &World, which: &str, state: &str) {
 
 /// Has every commit fail that has an audit row in it. MariaDB has nothing that fails at the commit: there every such
 /// statement fails, with an error that is not about a row.
-async fn fail_commits(world: &World) {
+pub(crate) async fn fail_commits(world: &World) {
     match world.database.backend {
         Backend::Sqlite => {
             world.database.execute("CREATE TABLE one (id INTEGER PRIMARY KEY)").await;
@@ -152,7 +152,7 @@ async fn fail_commits(world: &World) {
     }
 }
 
-async fn commits_work_again(world: &World) {
+pub(crate) async fn commits_work_again(world: &World) {
     let table = match world.database.backend {
         Backend::Sqlite | Backend::MariaDb => "",
         Backend::Postgres => "ON audit_events",

@@ -1,0 +1,308 @@
+//! Changes that are made in the transaction of a group ([`super::group_commit`]), so that many of them cost one commit. Each
+//! is made in a savepoint: one that is refused, or fails, leaves nothing behind and takes no other with it. Its claim stays: a
+//! request is used up by a refusal too.
+//!
+//! All calls of the replica wait for the group. So what a change needs it gets at once, or nearly so: a change that would wait
+//! for a lock is left out of the group, and its caller makes it in a transaction of its own. And a group has only as many
+//! changes as are made in a moment.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::audit::AuditEvent;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+use super::group_commit::{Job, Settled, Waiting};
+use super::{Inner, NonceClaim, Permitted, Revision, Store, Work};
+use crate::StoreError;
+use crate::dialect::{wait_briefly_for_locks, wait_for_locks_as_usual};
+
+/// The most changes of one group.
+const MOST: u32 = 64;
+/// How long the changes of one group may take together. A call that came meanwhile waits for them.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// How long a change of a group waits for a lock, as far as the database counts so finely.
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+/// The same after a change of the group has waited in vain.
+const NO_LOCK_WAIT: Duration = Duration::from_millis(1);
+
+/// What became of a change that came with the single use of its request.
+#[derive(Debug)]
+pub enum Once<T> {
+    /// It was the first use, which is claimed. The change was made, or refused.
+    First(Result<T, StoreError>),
+    /// The request was used before. Nothing was changed.
+    Used,
+}
+
+/// A change that waits for its group.
+pub(super) trait GroupWork: Send + Sync {
+    /// What it locks. Changes of a group are made in this order, so that replicas wait for one another, and never in a
+    /// circle.
+    fn locks(&self) -> &str;
+
+    /// Makes it. It may be asked again, when the transaction was begun anew.
+    fn make<'a>(&'a self, transaction: &'a DatabaseTransaction) -> Work<'a, ()>;
+
+    /// It was not made, because of this.
+    fn refuse(&self, error: StoreError);
+
+    /// It is to be made in a transaction of its own.
+    fn leave_out(&self);
+
+    /// Whether it was left out.
+    fn is_left_out(&self) -> bool;
+}
+
+/// A change, and what became of it in its group.
+struct Prepared<T, W> {
+    locks: String,
+    work: W,
+    made: Mutex<Made<T>>,
+}
+
+enum Made<T> {
+    NotYet,
+    Done(T),
+    Refused(StoreError),
+    LeftOut,
+}
+
+impl<T, W> Prepared<T, W> {
+    fn note(&self, made: Made<T>) {
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = made;
+    }
+
+    fn take(&self) -> Made<T> {
+        std::mem::replace(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner), Made::NotYet)
+    }
+}
+
+impl<T, W> GroupWork for Prepared<T, W>
+where
+    T: Send,
+    W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + Sync,
+{
+    fn locks(&self) -> &str {
+        &self.locks
+    }
+
+    fn make<'a>(&'a self, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let made = (self.work.clone())(transaction).await?;
+            self.note(Made::Done(made));
+            Ok(())
+        })
+    }
+
+    fn refuse(&self, error: StoreError) {
+        self.note(Made::Refused(error));
+    }
+
+    fn leave_out(&self) {
+        self.note(Made::LeftOut);
+    }
+
+    fn is_left_out(&self) -> bool {
+        matches!(*self.made.lock().unwrap_or_else(PoisonError::into_inner), Made::LeftOut)
+    }
+}
+
+impl Store {
+    /// Runs `work` in the transaction of a group, together with the claim of its request's single use and its audit rows:
+    /// all of them are committed when it returns, or, of a change that was refused, the claim alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`], when nothing is known of the claim either;
+    /// [`StoreError::Outdated`].
+    pub(super) async fn transact_in_group<T, W>(
+        &self,
+        permitted: Permitted,
+        claim: Option<NonceClaim>,
+        events: Vec<AuditEvent>,
+        locks: String,
+        work: W,
+    ) -> Result<Once<T>, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + Sync + 'static,
+    {
+        let prepared = Arc::new(Prepared { locks, work: work.clone(), made: Mutex::new(Made::NotYet) });
+        let left = Arc::clone(&prepared) as Arc<dyn GroupWork>;
+        let under = permitted.decided_under.clone();
+        match self.leave_with(claim, events.clone(), under, Some(left)).await? {
+            Settled::NonceUsed => Ok(Once::Used),
+            Settled::Stale => Err(StoreError::Outdated),
+            Settled::Committed => Ok(Once::First(match prepared.take() {
+                Made::Done(made) => Ok(made),
+                Made::Refused(error) => Err(error),
+                // A group tells of a change only after it was asked to make it.
+                Made::NotYet | Made::LeftOut => self.transact(permitted, Revision::Kept, events, work).await,
+            })),
+        }
+    }
+}
+
+impl Inner {
+    /// Makes the changes of those jobs that stand, and says of each job whether its rows are to be written.
+    pub(super) async fn make_changes(
+        &self,
+        transaction: &DatabaseTransaction,
+        jobs: &[&Job],
+        settled: &[Settled],
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut written: Vec<bool> = settled.iter().map(|settled| *settled == Settled::Committed).collect();
+        let mut works: Vec<(usize, &dyn GroupWork)> = Vec::new();
+        for (index, job) in jobs.iter().enumerate().filter(|(index, _)| written[*index]) {
+            works.extend(job.work.as_deref().map(|work| (index, work)));
+        }
+        if works.is_empty() {
+            return Ok(written);
+        }
+        let (number, begun) = (works.len(), Instant::now());
+        works.sort_by(|(_, one), (_, other)| one.locks().cmp(other.locks()));
+        wait_briefly_for_locks(transaction, LOCK_WAIT).await.map_err(StoreError::at(LIMIT_WAITS))?;
+        let made = self.make_each(transaction, works, &mut written).await;
+        // Also after a failure: with MariaDB the limit belongs to the connection. PostgreSQL refuses it then, which changes nothing.
+        let usual = wait_for_locks_as_usual(transaction).await.map_err(StoreError::at(LIMIT_WAITS));
+        made.and(usual)?;
+        self.groups.pace().note(number, begun.elapsed());
+        Ok(written)
+    }
+
+    async fn make_each(
+        &self,
+        transaction: &DatabaseTransaction,
+        works: Vec<(usize, &dyn GroupWork)>,
+        written: &mut [bool],
+    ) -> Result<(), StoreError> {
+        let dialect = self.connections.dialect();
+        let (mut next, mut waited) = (SET, false);
+        for (index, work) in works {
+            if work.is_left_out() {
+                written[index] = false;
+                continue;
+            }
+            savepoint(transaction, next).await?;
+            let error = match work.make(transaction).await {
+                Ok(()) => {
+                    next = SET_AGAIN;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            written[index] = false;
+            match error {
+                StoreError::Unavailable { source, step } if dialect.has_lost_connection(&source) => {
+                    return Err(StoreError::Unavailable { source, step });
+                }
+                StoreError::Unavailable { source, step } if dialect.is_undone_for_another(&source) => {
+                    work.leave_out();
+                    // Where there is no way back, everything was undone: the group is begun anew, without this one.
+                    let undone = |_| StoreError::Unavailable { source, step };
+                    savepoint(transaction, BACK).await.map_err(undone)?;
+                    if !waited {
+                        waited = true;
+                        let limited = StoreError::at(LIMIT_WAITS);
+                        wait_briefly_for_locks(transaction, NO_LOCK_WAIT).await.map_err(limited)?;
+                    }
+                }
+                refused => {
+                    work.refuse(refused);
+                    savepoint(transaction, BACK).await?;
+                }
+            }
+            next = SET_AGAIN;
+        }
+        Ok(())
+    }
+}
+
+/// The step of it, in errors.
+const LIMIT_WAITS: &str = "limit how long a change waits for locks";
+
+const SET: &str = "SAVEPOINT before_it";
+const SET_AGAIN: &str = "RELEASE SAVEPOINT before_it; SAVEPOINT before_it";
+const BACK: &str = "ROLLBACK TO SAVEPOINT before_it";
+
+/// By its own statements, and not by those of the driver: it would count on to the savepoint also where the database has
+/// undone it with everything else.
+async fn savepoint(transaction: &DatabaseTransaction, statement: &str) -> Result<(), StoreError> {
+    transaction.execute_unprepared(statement).await.map(drop).map_err(StoreError::at("set a savepoint"))
+}
+
+/// Those with changes, until their group's turn comes.
+pub(super) struct WithChanges {
+    waiting: VecDeque<Waiting>,
+    pace: Arc<Pace>,
+}
+
+/// How long it takes of late to make a change; the commit, which many share, does not count.
+#[derive(Default)]
+pub(super) struct Pace {
+    nanos: AtomicU64,
+}
+
+impl WithChanges {
+    pub(super) fn new(pace: Arc<Pace>) -> Self {
+        Self { waiting: VecDeque::new(), pace }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes those with changes out of those that have come.
+    pub(super) fn take_from(&mut self, come: &mut Vec<Waiting>) {
+        self.waiting.extend(come.extract_if(.., |waiting| waiting.has_change()));
+    }
+
+    /// As many as can be made in a moment.
+    pub(super) fn next(&mut self) -> Vec<Waiting> {
+        let most = self.waiting.len().min(self.pace.at_once());
+        self.waiting.drain(..most).collect()
+    }
+}
+
+impl Pace {
+    fn at_once(&self) -> usize {
+        let nanos = u128::from(self.nanos.load(Ordering::Relaxed)).max(1);
+        usize::try_from((TOGETHER.as_nanos() / nanos).clamp(1, u128::from(MOST))).unwrap_or(1)
+    }
+
+    /// Notes how long so many changes have taken.
+    fn note(&self, changes: usize, taken: Duration) {
+        let each = taken.as_nanos() / u128::try_from(changes.max(1)).unwrap_or(1);
+        let each = u64::try_from(each).unwrap_or(u64::MAX);
+        let before = self.nanos.load(Ordering::Relaxed);
+        // What was slow by chance counts for a part.
+        let now = if before == 0 { each } else { before - before / 4 + each / 4 };
+        self.nanos.store(now, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_as_many_changes_as_are_made_in_a_moment() {
+        let pace = Pace::default();
+        assert_eq!(pace.at_once(), 64, "nothing is known yet");
+        pace.note(10, Duration::from_millis(10));
+        assert_eq!(pace.at_once(), 20);
+        // One that waited for a lock does not make those after it wait for a commit each.
+        pace.note(20, Duration::from_millis(40));
+        assert_eq!(pace.at_once(), 16);
+        for _ in 0..40 {
+            pace.note(1, Duration::from_secs(1));
+        }
+        assert_eq!(pace.at_once(), 1, "there is always one");
+        for _ in 0..80 {
+            pace.note(1, Duration::from_micros(100));
+        }
+        assert_eq!(pace.at_once(), 64);
+    }
+}
