@@ -2,6 +2,7 @@
 //!
 //! A handler takes an [`AgentCall`], which only authentication can make, and hands its work to [`AgentCall::run`].
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,24 +13,24 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use agent_protocol::MAXIMUM_CALL_BYTES;
-use domain::actions::{Action, CatalogueEntry};
+use domain::actions::{Action, CatalogueEntry, WritesAgent};
 use domain::agent::Agent;
 use domain::audit::AuditEvent;
 use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::{TerminalSessionToken, Timestamp};
+use persistence::{Change, Heard, OfAgent, Once, Permits, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::caller;
-use super::proof::{self, NotProven};
+use super::proof::{self, Claiming, NotProven, Proven};
 use super::refusal::AgentRefusal;
 use super::reply;
+use super::single_use::SingleUse;
 use crate::Hansard;
 use crate::limits::in_flight::Held;
 use crate::road::unauthenticated::UnauthenticatedCaller;
-use crate::road::{About, Arrival, Caller};
-
-use crate::road::Done;
+use crate::road::{About, Arrival, CallError as _, Caller, Done};
 
 /// The largest body of a seal: a manifest of 8 MiB in base64, and the names around it.
 const MAXIMUM_SEAL_BYTES: usize = 12 * 1024 * 1024;
@@ -42,7 +43,14 @@ pub(crate) struct AgentCall {
     /// The room that the body takes.
     _held: Option<Held>,
     caller: Caller,
+    single_use: SingleUse,
+    /// Whether it is noted that the agent was heard.
+    heard: Cell<bool>,
 }
+
+/// An authenticated call that is claimed in the commit of the change that it makes, and otherwise in that of its audit row.
+/// Until then it changes nothing.
+pub(crate) struct UnclaimedCall(pub(crate) AgentCall);
 
 /// An authenticated call with room for a manifest: a session of days has tens of thousands of segments, and must be
 /// sealed all the same.
@@ -103,8 +111,77 @@ impl AgentCall {
             work(call, &granted).await
         };
         let reply = |reply: R| Ok(reply::ok(&call.caller.arrival, &reply));
-        let outcome = call.caller.run_audited(&call.hansard.store, A::ENTRY.name, about, steps, reply).await;
+        let write = async |event| call.settle(event).await;
+        let outcome = call.caller.run_and_write(write, A::ENTRY.name, about, steps, reply).await;
         outcome.unwrap_or_else(|refusal: AgentRefusal| call.refused(&refusal))
+    }
+
+    /// Makes a change, in one commit with its audit rows, and with the claim of the call's single use if that is still to be
+    /// made. The outer error says that the call must not be answered otherwise.
+    pub(crate) async fn apply<A: Permits<C>, C: Change>(
+        &self,
+        granted: &Granted<A>,
+        change: C,
+        audit: Vec<AuditEvent>,
+    ) -> Result<Result<(), StoreError>, AgentRefusal> {
+        self.with_its_use(async |of_agent| {
+            self.hansard.store.apply_once(granted, of_agent, change, audit).await
+        })
+        .await
+    }
+
+    /// As [`AgentCall::apply`], for what the store does in its own way.
+    pub(crate) async fn with_its_use<T>(
+        &self,
+        change: impl AsyncFnOnce(OfAgent) -> Result<Once<T>, StoreError>,
+    ) -> Result<Result<T, StoreError>, AgentRefusal> {
+        let heard = (!self.heard.get()).then(|| self.heard_now());
+        let claim = self.single_use.take();
+        let was_to_be_claimed = claim.is_some();
+        let once = change(OfAgent { claim, heard }).await?;
+        if was_to_be_claimed {
+            self.single_use.settle(&self.hansard, matches!(once, Once::First(_)))?;
+        }
+        match once {
+            Once::First(outcome) => {
+                self.heard.set(self.heard.get() || outcome.is_ok());
+                Ok(outcome)
+            }
+            Once::Used => Err(AgentRefusal::internal("what was claimed before was to be claimed")),
+        }
+    }
+
+    /// Claims the call's single use, if it is not claimed yet: before something is changed that no commit takes back.
+    pub(crate) async fn claim(&self) -> Result<(), AgentRefusal> {
+        self.single_use.claim(&self.hansard).await
+    }
+
+    /// Notes that the agent was heard, unless it was noted with a change.
+    pub(crate) async fn note_heard<A: WritesAgent>(&self, granted: &Granted<A>) -> Result<(), AgentRefusal> {
+        if self.heard.replace(true) || !self.heard_now().is_due() {
+            return Ok(());
+        }
+        self.claim().await?;
+        if self.single_use.is_claimed() {
+            self.hansard.store.mark_agent_seen(granted, &self.agent.id, self.now()).await?;
+        }
+        Ok(())
+    }
+
+    fn heard_now(&self) -> Heard {
+        Heard { at: self.now(), before: self.agent.last_seen_at }
+    }
+
+    /// Writes the final audit row of a call that changed nothing, and claims it if it is not claimed yet.
+    async fn settle(&self, event: AuditEvent) -> Result<(), AgentRefusal> {
+        let store = &self.hansard.store;
+        let Some(claim) = self.single_use.take() else { return Ok(store.record_audit(event).await?) };
+        let is_first = store.record_audit_once(claim, event.clone()).await?;
+        let settled = self.single_use.settle(&self.hansard, is_first);
+        if let Err(replayed) = &settled {
+            store.record_audit(AuditEvent { result: replayed.code(), ..event }).await?;
+        }
+        settled
     }
 
     /// What is known of the call before the gate is asked.
@@ -143,17 +220,22 @@ impl AgentCall {
     }
 
     /// Authenticates a call and reads its body, of at most `most` bytes; nothing is read for a link.
-    async fn of(request: HttpRequest, payload: Option<Payload>, most: usize) -> Result<Self, Refused> {
+    async fn of(
+        request: HttpRequest,
+        payload: Option<Payload>,
+        most: usize,
+        claiming: Claiming,
+    ) -> Result<Self, Refused> {
         let hansard =
             request.app_data::<Data<Hansard>>().expect("every app of this server carries Hansard").clone();
         let arrival = Arrival::of(&request);
         let sender = UnauthenticatedCaller::new(arrival.clone(), &hansard);
         let NotProven { refusal, signed_by, account } =
-            match proof::prove(&hansard, &arrival, &request, payload, most).await {
-                Ok((agent, body, held)) => {
+            match proof::prove(&hansard, &arrival, &request, payload, most, claiming).await {
+                Ok(Proven { agent, body, held, single_use }) => {
                     sender.mark_authenticated();
-                    let caller = caller::of(arrival, &agent);
-                    return Ok(Self { hansard, agent, body, _held: held, caller });
+                    let (caller, heard) = (caller::of(arrival, &agent), Cell::new(false));
+                    return Ok(Self { hansard, agent, body, _held: held, caller, single_use, heard });
                 }
                 Err(not_proven) => not_proven,
             };
@@ -212,7 +294,19 @@ impl FromRequest for AgentCall {
     type Future = Authenticating<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        Box::pin(Self::of(request.clone(), Some(payload.take()), MAXIMUM_CALL_BYTES))
+        Box::pin(Self::of(request.clone(), Some(payload.take()), MAXIMUM_CALL_BYTES, Claiming::Before))
+    }
+}
+
+impl FromRequest for UnclaimedCall {
+    type Error = Refused;
+    type Future = Authenticating<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async {
+            AgentCall::of(request, Some(payload), MAXIMUM_CALL_BYTES, Claiming::With).await.map(Self)
+        })
     }
 }
 
@@ -222,7 +316,9 @@ impl FromRequest for SealCall {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
-        Box::pin(async { AgentCall::of(request, Some(payload), MAXIMUM_SEAL_BYTES).await.map(Self) })
+        Box::pin(async {
+            AgentCall::of(request, Some(payload), MAXIMUM_SEAL_BYTES, Claiming::Before).await.map(Self)
+        })
     }
 }
 
@@ -232,7 +328,7 @@ impl FromRequest for LinkCall {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async { AgentCall::of(request, None, 0).await.map(Self) })
+        Box::pin(async { AgentCall::of(request, None, 0, Claiming::Before).await.map(Self) })
     }
 }
 

@@ -15,7 +15,7 @@ use persistence::objects::WriteGrant;
 use recording::{ContentHash, EvidenceName, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::call::AgentCall;
+use super::call::{AgentCall, UnclaimedCall};
 use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
@@ -47,7 +47,7 @@ impl Purpose for UploadGrant {
     const AUDIENCE: &'static str = "hansard-upload";
 }
 
-pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
+pub(crate) async fn post(UnclaimedCall(call): UnclaimedCall, path: Path<String>) -> HttpResponse {
     let token = own_recordings::token(&path);
     call.run::<GrantUpload, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: GrantRequest = call.parse()?;
@@ -58,16 +58,16 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
         let evidence = EvidenceName::Segment { stream, number };
         let unclaimed = own_recordings::unclaimed(&recording, evidence, asked.length)?;
         let grant = make(call, &recording, &unclaimed, asked.sha256).await?;
-        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let reply = GrantReply { request_id: call.request_id(), grant };
         // A segment that was claimed before may be uploaded again with the same bytes, in case its object was lost.
         if number < arrived.segments {
+            call.note_heard(granted).await?;
             return Ok(Done::read(reply));
         }
         // The reply is sent only when this is committed, so that everything that can be written is counted.
         let permitted = UploadPermitted { object: unclaimed, at: call.now() };
         let audit = call.audit(granted, Some(&recording.token), "");
-        call.hansard.store.apply(granted, permitted, audit).await?;
+        call.apply(granted, permitted, vec![audit]).await??;
         Ok(Done::changed(reply))
     })
     .await

@@ -17,6 +17,7 @@ mod reply;
 mod reports;
 mod seal;
 mod segments;
+mod single_use;
 mod succession;
 mod unrecorded;
 mod uploads;

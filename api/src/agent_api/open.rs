@@ -20,23 +20,24 @@ use recording::{
     Start,
 };
 
-use super::call::AgentCall;
+use super::call::{AgentCall, UnclaimedCall};
 use super::configuration;
 use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
 
-pub(crate) async fn post(call: AgentCall) -> HttpResponse {
+pub(crate) async fn post(UnclaimedCall(call): UnclaimedCall) -> HttpResponse {
     let asked = call.parse::<OpenRecordingRequest>();
     let token = asked.as_ref().ok().map(|asked| asked.terminal_session_token.clone());
     call.run::<OpenRecording, _>(token, async move |call, granted| {
         let asked = asked?;
         let start = check_start(&call.agent, &asked)?;
-        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
-        if let Some(known) = call.hansard.store.find_recording(granted, &start.recording).await? {
-            return reopen(call, &known, asked.start.0).await;
-        }
-        open(call, granted, &start, asked).await
+        let opened = match call.hansard.store.find_recording(granted, &start.recording).await? {
+            Some(known) => reopen(call, &known, asked.start.0).await,
+            None => open(call, granted, &start, asked).await,
+        };
+        call.note_heard(granted).await?;
+        opened
     })
     .await
 }
@@ -148,7 +149,11 @@ pub(super) async fn put_start<A: WritesRecording>(
     document: Vec<u8>,
 ) -> Result<(), AgentRefusal> {
     let unclaimed = own_recordings::unclaimed(recording, EvidenceName::Start, document.len() as u64)?;
-    call.hansard.store.expect_start(granted, unclaimed, call.now()).await?;
+    // With its single use, before anything is in the bucket.
+    call.with_its_use(async |of_agent| {
+        call.hansard.store.expect_start(granted, of_agent, unclaimed, call.now()).await
+    })
+    .await??;
     store_start(call, recording, document).await
 }
 
@@ -166,12 +171,8 @@ async fn open(
     // The trail keeps the number, even if nothing else of the recording is left.
     let audit =
         call.audit(granted, Some(&recording.token), &format!("number {}", start.agent_recording_number));
-    match call
-        .hansard
-        .store
-        .apply(granted, RecordingOpened { recording: recording.clone(), streams }, audit)
-        .await
-    {
+    let opened = RecordingOpened { recording: recording.clone(), streams };
+    match call.apply(granted, opened, vec![audit]).await? {
         Ok(()) => {}
         // Either the same call was sent twice at once, or another instance has used the token.
         Err(StoreError::Conflict { .. }) => {
@@ -194,6 +195,7 @@ async fn reopen(
     if !same(call, known, ContentHash::of(&document)) {
         return Err(conflict());
     }
+    call.claim().await?;
     store_start(call, known, document).await?;
     Ok(Done::read(reply(call, known)))
 }

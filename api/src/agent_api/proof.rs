@@ -17,6 +17,7 @@ use persistence::NonceClaim;
 use super::body;
 use super::caller;
 use super::refusal::AgentRefusal;
+use super::single_use::SingleUse;
 use crate::Hansard;
 use crate::http::body::{Length, follows};
 use crate::http::request::Query;
@@ -56,6 +57,24 @@ impl NotProven {
     }
 }
 
+/// When the single use of a call is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claiming {
+    /// Before the call does anything.
+    Before,
+    /// In the commit of what it does.
+    With,
+}
+
+/// A call whose caller is known.
+pub(super) struct Proven {
+    pub(super) agent: Agent,
+    pub(super) body: Bytes,
+    /// The room that the body takes.
+    pub(super) held: Option<Held>,
+    pub(super) single_use: SingleUse,
+}
+
 /// Authenticates the caller, and reads the body. It is read only for a caller that holds an agent's key: others cannot
 /// make the server hold megabytes for them.
 pub(super) async fn prove(
@@ -64,7 +83,8 @@ pub(super) async fn prove(
     request: &HttpRequest,
     payload: Option<Payload>,
     most: usize,
-) -> Result<(Agent, Bytes, Option<Held>), NotProven> {
+    claiming: Claiming,
+) -> Result<Proven, NotProven> {
     let now = arrival.at;
     let token = bearer_token(request)?;
     let agent_id = AgentClaims::agent_id(token)?;
@@ -102,33 +122,29 @@ pub(super) async fn prove(
     };
     // The body is not the signed one, so its sender is unknown.
     let claims = verify(&body).map_err(|refused| NotProven::of_account(refused, &agent))?;
-    match claim(hansard, &agent, &claims, now).await {
-        Ok(()) => Ok((agent, body, held)),
+    let single_use = match single_use(&agent, &claims, now) {
+        Ok(single_use) => single_use,
+        Err(refusal) => return Err(NotProven::signed_by(refusal, agent)),
+    };
+    let claimed = match claiming {
+        Claiming::Before => single_use.claim(hansard).await,
+        Claiming::With => single_use.refuse_known(hansard),
+    };
+    match claimed {
+        Ok(()) => Ok(Proven { agent, body, held, single_use }),
         Err(refusal) => Err(NotProven::signed_by(refusal, agent)),
     }
 }
 
 /// A token is valid once, on whichever replica it is used.
-async fn claim(
-    hansard: &Hansard,
-    agent: &Agent,
-    claims: &AgentClaims,
-    now: Timestamp,
-) -> Result<(), AgentRefusal> {
+fn single_use(agent: &Agent, claims: &AgentClaims, now: Timestamp) -> Result<SingleUse, AgentRefusal> {
     if !(1..=NONCE_LIMIT).contains(&claims.jti.len()) {
         let message = format!("jti must have 1 to {NONCE_LIMIT} characters");
         return Err(AgentRefusal::new(AgentErrorCode::InvalidAgentToken, message));
     }
     let expired_at = Timestamp::from_millis(claims.exp.saturating_mul(1_000));
     let hash = nonce_hash(agent, &claims.jti);
-    let claim = NonceClaim { hash, expires_at: expired_at.plus(NONCE_KEPT_FOR), now };
-    if hansard.store.claim_nonce(claim).await? {
-        return Ok(());
-    }
-    Err(AgentRefusal::new(
-        AgentErrorCode::AgentTokenReplayed,
-        "the agent token was used before; make a new one for each request",
-    ))
+    Ok(SingleUse::new(NonceClaim { hash, expires_at: expired_at.plus(NONCE_KEPT_FOR), now }))
 }
 
 fn unknown() -> AgentRefusal {

@@ -7,51 +7,61 @@ use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Path};
 use agent_protocol::recordings::{Grant, SegmentReply, SegmentRequest};
 use agent_protocol::{AgentErrorCode, MAXIMUM_OBJECT_BYTES};
+use domain::TerminalSessionToken;
 use domain::actions::AcknowledgeSegment;
 use domain::gate::Granted;
 use domain::recording_life::{self, ArrivedStream, CheckedSegment, Recording, SegmentAcknowledged};
 use persistence::{SegmentAcknowledgedAndNextPermitted, StoreError};
 use recording::{EvidenceName, Micros, Stream};
 
-use super::call::AgentCall;
+use super::call::{AgentCall, UnclaimedCall};
 use super::grants::{self, NextGrant};
 use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::evidence::{self, EvidenceError};
 use crate::road::Done;
 
-pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
+pub(crate) async fn post(UnclaimedCall(call): UnclaimedCall, path: Path<String>) -> HttpResponse {
     let token = own_recordings::token(&path);
     call.run::<AcknowledgeSegment, _>(token.as_ref().ok().cloned(), async move |call, granted| {
-        let asked: SegmentRequest = call.parse()?;
-        let stream = Stream::parse(&asked.stream)
-            .map_err(|error| AgentRefusal::invalid_request(format!("Stream: {error}")))?;
-        let token = token?;
-        let recording = own_recordings::find(call, granted, &token).await?;
-        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
-        let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
-        if asked.number < arrived.segments {
-            return again(call, granted, &recording, &arrived, &asked).await;
-        }
-        let checked = check(call, granted, &recording, &arrived, &asked).await?;
-        let change = recording_life::acknowledge(&recording, &arrived, checked, call.now())?;
-        let evidence = EvidenceName::Segment { stream, number: asked.number };
-        let next = match &asked.next {
-            Some(next) => grants::next(call, &recording, evidence, next).await,
-            None => None,
-        };
-        match apply(call, granted, change, next).await {
-            Ok(next_grant) => Ok(Done::changed(SegmentReply { next_grant, ..reply(call, asked.number) })),
-            // The same call was sent twice at once, and the other one won.
-            Err(StoreError::Conflict { .. }) => {
-                let recording = own_recordings::find(call, granted, &token).await?;
-                let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
-                again(call, granted, &recording, &arrived, &asked).await
-            }
-            Err(error) => Err(error.into()),
-        }
+        let acknowledged = acknowledge(call, granted, token).await;
+        call.note_heard(granted).await?;
+        acknowledged
     })
     .await
+}
+
+async fn acknowledge(
+    call: &AgentCall,
+    granted: &Granted<AcknowledgeSegment>,
+    token: Result<TerminalSessionToken, AgentRefusal>,
+) -> Result<Done<SegmentReply>, AgentRefusal> {
+    let asked: SegmentRequest = call.parse()?;
+    let stream = Stream::parse(&asked.stream)
+        .map_err(|error| AgentRefusal::invalid_request(format!("Stream: {error}")))?;
+    let token = token?;
+    let recording = own_recordings::find(call, granted, &token).await?;
+    let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
+    if asked.number < arrived.segments {
+        return again(call, granted, &recording, &arrived, &asked).await;
+    }
+    let checked = check(call, granted, &recording, &arrived, &asked).await?;
+    let change = recording_life::acknowledge(&recording, &arrived, checked, call.now())?;
+    let evidence = EvidenceName::Segment { stream, number: asked.number };
+    let next = match &asked.next {
+        Some(next) => grants::next(call, &recording, evidence, next).await,
+        None => None,
+    };
+    match apply(call, granted, change, next).await? {
+        Ok(next_grant) => Ok(Done::changed(SegmentReply { next_grant, ..reply(call, asked.number) })),
+        // The same call was sent twice at once, and the other one won.
+        Err(StoreError::Conflict { .. }) => {
+            let recording = own_recordings::find(call, granted, &token).await?;
+            let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
+            again(call, granted, &recording, &arrived, &asked).await
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Claims the segment, and in the same transaction counts the next one if it may be written. The grant is sent only
@@ -61,19 +71,20 @@ async fn apply(
     granted: &Granted<AcknowledgeSegment>,
     acknowledged: SegmentAcknowledged,
     next: Option<NextGrant>,
-) -> Result<Option<Grant>, StoreError> {
-    let (store, token) = (&call.hansard.store, acknowledged.token.clone());
+) -> Result<Result<Option<Grant>, StoreError>, AgentRefusal> {
+    let token = acknowledged.token.clone();
     if let Some(NextGrant { object, grant }) = next {
         let both = SegmentAcknowledgedAndNextPermitted { acknowledged: acknowledged.clone(), next: object };
-        match store.apply(granted, both, call.audit(granted, Some(&token), "with the next grant")).await {
-            Ok(()) => return Ok(Some(grant)),
+        let audit = call.audit(granted, Some(&token), "with the next grant");
+        match call.apply(granted, both, vec![audit]).await? {
+            Ok(()) => return Ok(Ok(Some(grant))),
             // The present segment is claimed all the same, which makes room.
             Err(StoreError::AgentLimit(_)) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Ok(Err(error)),
         }
     }
     let audit = call.audit(granted, Some(&token), "");
-    store.apply(granted, acknowledged, audit).await.map(|()| None)
+    Ok(call.apply(granted, acknowledged, vec![audit]).await?.map(|()| None))
 }
 
 fn reply(call: &AgentCall, number: u32) -> SegmentReply {
@@ -161,7 +172,7 @@ async fn read_back(
 
 fn check_bytes(
     bytes: &[u8],
-    token: &domain::TerminalSessionToken,
+    token: &TerminalSessionToken,
     stream: Stream,
     asked: &SegmentRequest,
 ) -> Result<CheckedSegment, AgentRefusal> {

@@ -77,7 +77,7 @@ async fn begin(
     open::put_start(call, granted, &recording, document.to_vec()).await?;
     let audit = call.audit(granted, Some(&recording.token), &how(start)).with_more("opened");
     let opened = RecordingOpened { recording: recording.clone(), streams };
-    match call.hansard.store.apply(granted, opened, audit).await {
+    match call.apply(granted, opened, vec![audit]).await? {
         Ok(()) => Ok(Some(recording)),
         Err(StoreError::Conflict { .. }) => {
             match call.hansard.store.find_recording(granted, &recording.token).await? {

@@ -14,7 +14,7 @@ use domain::{AccountId, AgentId, Timestamp};
 use recording::EvidenceName;
 use sea_orm::DatabaseTransaction;
 
-use super::{Revision, Scope, Store};
+use super::{OfAgent, Once, Revision, Scope, Store};
 use crate::StoreError;
 use crate::dialect::standing_still;
 use crate::objects::{ObjectError, ObjectStores};
@@ -45,19 +45,21 @@ impl Store {
     /// Permits an agent to write a recording's `start.json`, before the recording is opened.
     ///
     /// # Errors
-    /// [`StoreError::AgentLimit`] when the agent has as many open recordings, or as many unclaimed bytes, as it may have.
+    /// [`StoreError::AgentLimit`], in [`Once::First`], when the agent has as many open recordings, or as many unclaimed bytes,
+    /// as it may have; otherwise nothing is known of the claim either.
     pub async fn expect_start<A: WritesRecording>(
         &self,
         granted: &Granted<A>,
+        of_agent: OfAgent,
         start: UnclaimedObject,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let account = Scope::of(granted).account;
-        self.transact(account.clone(), Revision::Kept, None, move |transaction| {
+    ) -> Result<Once<()>, StoreError> {
+        let recording = start.recording.clone();
+        self.change_of_agent(granted, of_agent, &recording, Vec::new(), move |scope, transaction| {
             Box::pin(async move {
-                agent_rows::lock(transaction, &account, &start.agent).await?;
-                check_open_recordings(transaction, &account, &start.agent, now).await?;
-                permit(transaction, &account, &start, now).await
+                agent_rows::lock(transaction, &scope.account, &start.agent).await?;
+                check_open_recordings(transaction, &scope.account, &start.agent, now).await?;
+                permit(transaction, &scope.account, &start, now).await
             })
         })
         .await

@@ -10,7 +10,9 @@ use domain::gate::Granted;
 use domain::recording_filter::RecordingFilter;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use domain::unclaimed::UnclaimedObject;
-use persistence::{LinkTaken, PageRequest, RecordingQuery, RemovedAgent, StoreError, UploadPermitted};
+use persistence::{
+    LinkTaken, OfAgent, Once, PageRequest, RecordingQuery, RemovedAgent, StoreError, UploadPermitted,
+};
 use recording::{EvidenceName, Stream};
 
 use test_facts::{
@@ -149,7 +151,8 @@ async fn nothing_is_written_for_a_removed_agent(world: World) {
     refused(world.seal(&agent, &open.token, 0, 60, 60).await);
     let another = recording(&agent, at(60), 7);
     let granted = as_agent::<OpenRecording>(&agent);
-    refused(world.store.expect_start(&granted, segment_of(&another), at(60)).await);
+    let expected = world.store.expect_start(&granted, OfAgent::default(), segment_of(&another), at(60)).await;
+    assert!(matches!(expected, Ok(Once::First(Err(StoreError::AgentRetired)))), "{expected:?}");
     let audit = event(&account(), "OpenRecording");
     refused(world.store.apply(&granted, opened(another.clone()), audit).await);
     let permitted = UploadPermitted { object: segment_of(&open), at: at(60) };

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::Timestamp;
 use domain::actions::{AcknowledgeSegment, GrantUpload, OpenRecording};
 use domain::agent::Agent;
+use domain::gate::Granted;
 use domain::recording_life::Recording;
 use domain::unclaimed::{
     AgentLimitReached, COUNTED_AS_OPEN_FOR, MOST_OPEN_RECORDINGS, MOST_UNCLAIMED_BYTES, UnclaimedObject,
 };
 use persistence::objects::{FolderStores, ObjectStores};
-use persistence::{SegmentAcknowledgedAndNextPermitted, StoreError, UploadPermitted};
+use persistence::{OfAgent, Once, SegmentAcknowledgedAndNextPermitted, StoreError, UploadPermitted};
 use recording::{EvidenceName, Stream};
 use tempfile::TempDir;
 
@@ -93,6 +95,19 @@ async fn copy(world: &World, first: &Recording, copies: u64) {
     world.database.execute(&copies).await;
 }
 
+/// As a call that was claimed before.
+async fn expect_start(
+    world: &World,
+    granted: &Granted<OpenRecording>,
+    start: UnclaimedObject,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match world.store.expect_start(granted, OfAgent::default(), start, now).await? {
+        Once::First(outcome) => outcome,
+        Once::Used => panic!("nothing was to be claimed"),
+    }
+}
+
 async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let first = world.open(&agent, 10, 7).await;
@@ -100,7 +115,7 @@ async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
     copy(&world, &first, MOST_OPEN_RECORDINGS - 1).await;
     let more = recording(&agent, at(20), 7);
     let granted = as_agent::<OpenRecording>(&agent);
-    let expected = world.store.expect_start(&granted, object(&more, EvidenceName::Start, 100), at(20)).await;
+    let expected = expect_start(&world, &granted, object(&more, EvidenceName::Start, 100), at(20)).await;
     assert!(
         matches!(expected, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))),
         "{expected:?}"
@@ -127,7 +142,7 @@ async fn recordings_of_which_nothing_is_heard_keep_no_others_from_beginning(worl
     let granted = as_agent::<OpenRecording>(&agent);
     let opened_at = async |now| {
         let more = recording(&agent, at(now), 7);
-        world.store.expect_start(&granted, object(&more, EvidenceName::Start, 100), at(now)).await?;
+        expect_start(&world, &granted, object(&more, EvidenceName::Start, 100), at(now)).await?;
         let opening = test_facts::opened(more);
         world.store.apply(&granted, opening, event(&account(), "OpenRecording")).await
     };
@@ -324,7 +339,7 @@ async fn a_start_that_was_never_opened_goes_too(world: World) {
     let opened =
         Recording { folder: format!("record/2023/11/14/{}", opened.token).parse().unwrap(), ..opened };
     for start in [of(&never), of(&opened)] {
-        world.store.expect_start(&granted, start.clone(), at(10)).await.unwrap();
+        expect_start(&world, &granted, start.clone(), at(10)).await.unwrap();
         objects.put(&start, b"start").await;
     }
     let change = test_facts::opened(opened.clone());
