@@ -14,7 +14,7 @@ use domain::recording_life::{
     self, CheckedManifest, CheckedStream, Recording, RecordingDelivered, RecordingState, SessionEnd,
 };
 use persistence::objects::ObjectError;
-use persistence::{SegmentRow, StoreError};
+use persistence::{RecordingSealedAndDelivered, SegmentRow, StoreError};
 use recording::{
     AgentId, ContentHash, EvidenceName, LedgerSummary, Manifest, RecordingEnd, SealedBy, SealingPublicKey,
     Start, Stream, StreamEntry, TerminalEventKind,
@@ -34,15 +34,28 @@ pub(crate) async fn post(SealCall(call): SealCall, path: Path<String>) -> HttpRe
     call.run::<SealRecording, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: SealRequest = call.parse()?;
         let recording = own_recordings::find(call, granted, &token?).await?;
-        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let (manifest, signature) = (Bytes::from(asked.manifest.0), Bytes::from(asked.signature.0));
-        let sealed = seal(call, granted, recording, manifest, signature).await?;
-        deliver(call, granted, &sealed).await
+        let done = match seal(call, granted, recording, manifest, signature).await {
+            Ok(Sealed::Now(sealed)) => Ok(Done::changed(reply(call, &sealed))),
+            Ok(Sealed::Before(sealed)) => deliver(call, granted, &sealed).await,
+            Err(refusal) => Err(refusal),
+        };
+        call.note_heard(granted).await?;
+        done
     })
     .await
 }
 
-/// Checks the manifest, writes it, and seals the recording with it, unless the same manifest did so before.
+/// How a recording came to be sealed with a manifest.
+enum Sealed {
+    /// This call has sealed and delivered it.
+    Now(Recording),
+    /// Another call has sealed it.
+    Before(Recording),
+}
+
+/// Checks the manifest, writes it, and seals the recording with it, unless the same manifest did so before. All evidence is in
+/// the bucket then, so that it is delivered in the same commit.
 ///
 /// INVARIANT: a recording that is sealed has its manifest in the bucket. In the other order, an unreachable bucket
 /// would leave a recording that nobody can verify, and an agent that may erase its copy.
@@ -52,7 +65,7 @@ async fn seal(
     recording: Recording,
     manifest: Bytes,
     signature: Bytes,
-) -> Result<Recording, AgentRefusal> {
+) -> Result<Sealed, AgentRefusal> {
     let sealer = Sealer::of(call, granted, &recording, &manifest).await?;
     sealer.check_signature(&manifest, &signature)?;
     let token = recording.token.clone();
@@ -77,14 +90,20 @@ async fn seal(
         let audit = call.audit(granted, Some(&token), "seal").with_more(&format!("manifest {sha256}"));
         let audit = made_by(audit, &recording);
         let audit = sealer.how().map_or(audit.clone(), |how| audit.with_more(&how));
-        match call.hansard.store.apply(granted, change, audit).await {
-            // After a conflict, the comparison below says whether the recording was sealed with this manifest.
-            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+        let delivered = made_by(call.audit(granted, Some(&token), "deliver"), &recording);
+        let state = RecordingState::Delivered { ended_at: change.ended_at, end: change.end.clone() };
+        let change = RecordingSealedAndDelivered { sealed: change };
+        match call.apply(granted, change, vec![audit, delivered]).await? {
+            Ok(()) => return Ok(Sealed::Now(Recording { state, ..recording })),
+            // The comparison below says whether the recording was sealed with this manifest.
+            Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
     match call.hansard.store.find_manifest_sha256(granted, &token).await? {
-        Some(sealed_by) if sealed_by == sha256 => own_recordings::find(call, granted, &token).await,
+        Some(sealed_by) if sealed_by == sha256 => {
+            own_recordings::find(call, granted, &token).await.map(Sealed::Before)
+        }
         Some(_) => Err(sealed_by_another()),
         None => Err(AgentRefusal::new(
             AgentErrorCode::ServiceUnavailable,
@@ -116,24 +135,29 @@ async fn store(
     }
 }
 
-/// Notes that all evidence is in the bucket. The agent repeats the call until this is done.
+/// Notes that all evidence is in the bucket, of a recording whose seal was committed without that. The agent repeats the call
+/// until this is done.
 async fn deliver(
     call: &AgentCall,
     granted: &Granted<SealRecording>,
     recording: &Recording,
 ) -> Result<Done<SealReply>, AgentRefusal> {
-    let reply = SealReply { request_id: call.request_id(), status: recording.status().as_str().to_owned() };
+    let reply = reply(call, recording);
     if matches!(recording.state, RecordingState::Delivered { .. }) {
         return Ok(Done::read(reply));
     }
     let change = RecordingDelivered { token: recording.token.clone(), at: call.now() };
     let audit = made_by(call.audit(granted, Some(&recording.token), "deliver"), recording);
-    match call.hansard.store.apply(granted, change, audit).await {
+    match call.apply(granted, change, vec![audit]).await? {
         Ok(()) => Ok(Done::changed(reply)),
         // The same call was sent twice at once, and the other one delivered.
         Err(StoreError::Conflict { .. }) => Ok(Done::read(reply)),
         Err(error) => Err(error.into()),
     }
+}
+
+fn reply(call: &AgentCall, recording: &Recording) -> SealReply {
+    SealReply { request_id: call.request_id(), status: recording.status().as_str().to_owned() }
 }
 
 /// Of a recording that was taken over, the trail names the agent that made it, to which it belongs.

@@ -1,14 +1,17 @@
 //! Proofs of requests: each must have the right key, time, method, path and body, and is valid once (DECISIONS N2).
 
 use agent_protocol::{AgentClaims, PrivateKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::AgentId;
 use domain::clock::Clock as _;
+use recording::ExitStatus;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::recording_agent::TestAgent;
+use crate::recording_agent::{TestAgent, claim, object_name, upload};
 use test_server::{Answer, Running};
 
 const PATH: &str = "/agent/v1/configuration";
@@ -30,6 +33,86 @@ async fn a_token_is_valid_once() {
     // Another process on the same database remembers it.
     let running = running.restart().await;
     assert_eq!(get_with(&running, PATH, &token).await.refusal(), (401, "InvalidAgentToken.Replayed"));
+}
+
+async fn post_with(running: &Running, path: &str, token: &str, body: &Value) -> Answer {
+    let request = running.http.post(running.url(path)).bearer_auth(token).body(body.to_string());
+    Answer::of(request.send().await.unwrap()).await
+}
+
+/// The token of a call that changes something is claimed with the change: of two uses at once one makes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_made_by_one_use_of_a_token() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"one", b"two"], Some(ExitStatus::Code(0)));
+    let start = STANDARD.encode(&session.document);
+    let open = json!({"TerminalSessionToken": session.token(), "Kind": "terminal", "Start": start});
+    let segment = &session.segments[0];
+    let (length, sha256) = (segment.bytes.len(), segment.sha256);
+    let grant = json!({"ObjectName": object_name(segment), "Length": length, "Sha256": sha256});
+    let sealed = recording::seal(&session.manifest, &agent.sealing);
+    let seal =
+        json!({"Manifest": STANDARD.encode(&sealed.bytes), "Signature": STANDARD.encode(sealed.signature)});
+    let calls = [
+        ("OpenRecording", "/agent/v1/recordings".to_owned(), open),
+        ("GrantUpload", session.path("grants"), grant),
+        ("AcknowledgeSegment", session.path("segments"), claim(segment)),
+        ("SealRecording", session.path("seal"), seal),
+    ];
+    for (action, path, body) in calls {
+        if action == "SealRecording" {
+            for number in 1..session.segments.len() {
+                agent.deliver(&running, &session, number).await;
+            }
+        }
+        let before = running.audit_rows().await.len();
+        let token = agent.token(&running, "POST", &path, body.to_string().as_bytes());
+        let (one, other) = tokio::join!(
+            post_with(&running, &path, &token, &body),
+            post_with(&running, &path, &token, &body)
+        );
+        let (made, refused) = if one.status == 200 { (one, other) } else { (other, one) };
+        let made = made.ok();
+        assert_eq!(refused.refusal(), (401, "InvalidAgentToken.Replayed"), "{action}");
+        let again = post_with(&running, &path, &token, &body).await;
+        assert_eq!(again.refusal(), (401, "InvalidAgentToken.Replayed"), "{action}");
+        let rows = running.audit_rows().await.split_off(before);
+        let of =
+            |result: &str| rows.iter().filter(|row| row.action == action && row.result == result).count();
+        let changes = if action == "SealRecording" { 2 } else { 1 };
+        assert_eq!((of("OK"), of("InvalidAgentToken.Replayed")), (changes, 2), "{rows:?}");
+        assert_eq!(rows.len(), changes + 2, "{rows:?}");
+        if action == "GrantUpload" {
+            upload(&running, &made["Grant"], &segment.bytes).await.ok();
+        }
+    }
+}
+
+/// A call that was refused has used up its token, whether its change was asked for or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_call_uses_up_its_token() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"one", b"two"], Some(ExitStatus::Code(0)));
+    agent.open(&running, &session).await.ok();
+    agent.deliver(&running, &session, 0).await;
+    let (ahead, again) = (claim(&session.segments[2]), claim(&session.segments[0]));
+    let other = agent.session(&running, &[b"other"], None);
+    let start = STANDARD.encode(&other.document);
+    let conflict = json!({"TerminalSessionToken": session.token(), "Kind": "terminal", "Start": start});
+    for (path, body, status) in [
+        (session.path("segments"), ahead, 409),
+        (session.path("segments"), again, 200),
+        ("/agent/v1/recordings".to_owned(), conflict, 400),
+        (session.path("grants"), json!({}), 400),
+    ] {
+        let token = agent.token(&running, "POST", &path, body.to_string().as_bytes());
+        let first = post_with(&running, &path, &token, &body).await;
+        assert_eq!(first.status, status, "{path} {}", first.body);
+        let replayed = post_with(&running, &path, &token, &body).await;
+        assert_eq!(replayed.refusal(), (401, "InvalidAgentToken.Replayed"), "{path}");
+    }
 }
 
 /// Whoever begins to send a captured request while its token is valid may take minutes to finish it.
