@@ -13,15 +13,17 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::Timestamp;
-use domain::actions::AdministerIdentity;
+use domain::access_key::AccessKeySecret;
+use domain::actions::{AcknowledgeSegment, AdministerIdentity};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use domain::store_location::StoreLocation;
+use domain::{AccountId, Timestamp};
 use persistence::objects::{FolderObjects, FolderStores, ObjectStore};
-use persistence::{DatabaseUrl, HeldAgainst, NonceClaim, Store};
+use persistence::{DatabaseUrl, HeldAgainst, NonceClaim, OfAgent, Once, Store};
 use recording::ObjectName;
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -199,4 +201,95 @@ async fn commits_calls_until_it_is_killed() {
         });
     }
     callers.join_all().await;
+}
+
+/// How many agents deliver at once.
+const AGENTS: usize = 12;
+/// A call's number says by which agent it is, and which of its segments it is about.
+const OF_ONE_AGENT: usize = 100_000;
+
+/// A change, the claim of its call and its audit row are one commit: none is there without the others.
+#[tokio::test]
+async fn an_acknowledged_segment_is_there_after_a_kill_with_its_claim_and_its_row() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut expected = BTreeSet::new();
+    for round in 0..3 {
+        expected.extend(kill_after("claims_segments_until_it_is_killed", folder.path(), 150 + round * 70));
+        let database = format!("sqlite:{}", folder.path().join("hansard.db").display());
+        let store =
+            Store::connect(DatabaseUrl::parse(&database).unwrap(), Arc::new(ServerKeys::generate().unwrap()))
+                .await
+                .unwrap();
+        let raw = sea_orm::Database::connect(&database).await.unwrap();
+        let rows = async |statement: &str| {
+            let statement = Statement::from_string(raw.get_database_backend(), statement);
+            raw.query_all_raw(statement).await.unwrap()
+        };
+        let audited = "SELECT request_id FROM audit_events WHERE action = 'AcknowledgeSegment'";
+        let audited: Vec<usize> = rows(audited)
+            .await
+            .iter()
+            .map(|row| row.try_get::<String>("", "request_id").unwrap().parse().unwrap())
+            .collect();
+        let kept: BTreeSet<usize> = audited.iter().copied().collect();
+        assert_eq!(kept.len(), audited.len(), "no segment is claimed twice");
+        assert!(expected.is_subset(&kept), "lost: {:?}", expected.difference(&kept));
+        for number in &kept {
+            let fresh = store.claim_nonce(claim(*number)).await.unwrap();
+            assert!(!fresh, "the nonce of call {number} is fresh again");
+        }
+        for counted in ["recording_segments", "nonces"] {
+            let count = rows(&format!("SELECT COUNT(*) AS n FROM {counted}")).await;
+            let count: i64 = count[0].try_get("", "n").unwrap();
+            assert_eq!(count, kept.len() as i64, "{counted}");
+        }
+        let torn = rows(
+            "SELECT r.token FROM recordings r WHERE r.segments <> \
+             (SELECT COUNT(*) FROM recording_segments s WHERE s.token = r.token)",
+        );
+        assert_eq!(torn.await.len(), 0, "a recording says how many of its segments are there");
+        assert_eq!(store.verify_audit(HeldAgainst::default()).await.unwrap().findings, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by the test above, in a folder of its own, until it is killed"]
+async fn claims_segments_until_it_is_killed() {
+    if !Path::new(MARK).exists() {
+        return;
+    }
+    let url = DatabaseUrl::sqlite_file(Path::new("hansard.db"));
+    let store = Store::connect(url, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
+    let account: AccountId = "1609982529000000".parse().unwrap();
+    let mut delivering = tokio::task::JoinSet::new();
+    // Each round leaves a file. The account is there after the first, and so are agents, which are replaced.
+    let is_round = |entry: &std::fs::DirEntry| entry.file_name().to_str().unwrap().starts_with("round-");
+    let round = std::fs::read_dir(".").unwrap().map(Result::unwrap).filter(is_round).count();
+    std::fs::write(format!("round-{round}"), "").unwrap();
+    if round == 0 {
+        let secret = AccessKeySecret::new("root-secret".to_owned());
+        store.ensure_root(&account, &AccessKeyId::parse("root-key").unwrap(), &secret, now()).await.unwrap();
+    }
+    for number in 0..AGENTS {
+        let (store, account) = (store.clone(), account.clone());
+        let agent = test_facts::agent(&account, &format!("i-web{number}").parse().unwrap(), now());
+        let (secret, token) = test_facts::join_token(&account, "*", true, now());
+        test_facts::issue(&store, token).await;
+        test_facts::enrol(&store, &agent, &secret, true).await.unwrap();
+        let opened = test_facts::recording(&agent, now(), 7);
+        test_facts::open(&store, &agent, test_facts::opened(opened.clone())).await.unwrap();
+        delivering.spawn(async move {
+            let granted = test_facts::as_agent::<AcknowledgeSegment>(&agent);
+            for segment in 0..1_000 {
+                let number = (round * AGENTS + number) * OF_ONE_AGENT + segment;
+                let change = test_facts::segment(&opened.token, u32::try_from(segment).unwrap(), now());
+                let of_agent = OfAgent { claim: Some(claim(number)), heard: None };
+                let audit = AuditEvent { action: "AcknowledgeSegment".to_owned(), ..event(number) };
+                let once = store.apply_once(&granted, of_agent, change, vec![audit]).await.unwrap();
+                assert!(matches!(once, Once::First(Ok(()))), "{once:?}");
+                acknowledge(number);
+            }
+        });
+    }
+    delivering.join_all().await;
 }
