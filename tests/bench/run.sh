@@ -7,7 +7,7 @@ for tool in script; do
     command -v "$tool" >/dev/null || { echo "make bench needs $tool (Debian package: bsdutils)" >&2; exit 1; }
 done
 cargo build --locked --release -p hansard -p hansard-agent
-cargo build --locked --release -p whole-system --example hello --example load --example fleet
+cargo build --locked --release -p whole-system --example hello --example load --example fleet --example segments
 cargo bench --locked -p policies --features other-engines --bench other_engines
 cargo bench --locked -p persistence --bench lists --bench audit_verify
 target=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
@@ -16,6 +16,7 @@ python="$here/../.setup/venv/bin/python"
 "$python" "$here/gateway.py"
 "$python" "$here/memory.py"
 "$python" "$here/fleet.py"
+"$python" "$here/segments.py"
 "$python" "$here/unauthenticated.py"
 "$python" "$here/record.py"
 "$python" "$here/shells.py"
