@@ -22,6 +22,10 @@ impl Inner {
         let Some(own) = self.nonces.own().filter(|_| self.connections.has_group_statement()) else {
             return Ok(None);
         };
+        // Changes are made by statements of their own.
+        if jobs.iter().any(|job| job.work.is_some()) {
+            return Ok(None);
+        }
         let Some(decided_under) = of_all(jobs) else { return Ok(None) };
         let mut claims = BTreeMap::new();
         let settled = jobs.iter().map(|job| match &job.claim {
