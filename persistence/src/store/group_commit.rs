@@ -51,7 +51,7 @@ pub enum Settled {
 }
 
 /// Brings a call's outcome.
-type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
+pub(super) type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
 
 /// What a call leaves behind.
 pub(super) struct Job {
@@ -217,7 +217,7 @@ impl Store {
         }
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &self,
         claim: Option<NonceClaim>,
         events: Vec<AuditEvent>,

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::AccountId;
 use domain::audit::AuditEvent;
+use domain::decided_under::DecidedUnder;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::group_commit::{Job, Settled, Waiting};
@@ -71,6 +73,10 @@ enum Made<T> {
 }
 
 impl<T, W> Prepared<T, W> {
+    fn new(locks: String, work: W) -> Arc<Self> {
+        Arc::new(Self { locks, work, made: Mutex::new(Made::NotYet) })
+    }
+
     fn note(&self, made: Made<T>) {
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = made;
     }
@@ -129,7 +135,7 @@ impl Store {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + Sync + 'static,
     {
-        let prepared = Arc::new(Prepared { locks, work: work.clone(), made: Mutex::new(Made::NotYet) });
+        let prepared = Prepared::new(locks, work.clone());
         let left = Arc::clone(&prepared) as Arc<dyn GroupWork>;
         let under = permitted.decided_under.clone();
         match self.leave_with(claim, events.clone(), under, Some(left)).await? {
@@ -141,6 +147,32 @@ impl Store {
                 // A group tells of a change only after it was asked to make it.
                 Made::NotYet | Made::LeftOut => self.transact(permitted, Revision::Kept, events, work).await,
             })),
+        }
+    }
+
+    /// As [`Store::transact_in_group`], for what no call waits for: it waits for as long as it takes. It is decided from
+    /// nothing, and has neither claim nor audit row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::WriterBehind`] when too many wait already.
+    pub(super) async fn transact_in_group_unhurried<T, W>(
+        &self,
+        account: AccountId,
+        locks: String,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + Sync + 'static,
+    {
+        let prepared = Prepared::new(locks, work.clone());
+        let left = Arc::clone(&prepared) as Arc<dyn GroupWork>;
+        let outcome = self.enqueue(None, Vec::new(), DecidedUnder::default(), Some(left))?;
+        outcome.await.unwrap_or(Err(StoreError::Stopping))?;
+        match prepared.take() {
+            Made::Done(made) => Ok(made),
+            Made::Refused(error) => Err(error),
+            Made::NotYet | Made::LeftOut => self.transact(account, Revision::Kept, None, work).await,
         }
     }
 }

@@ -10,14 +10,11 @@ use domain::actions::WritesAgent;
 use domain::agent::Agent;
 use domain::agent_link::ReplicaId;
 use domain::gate::Granted;
-use domain::{AgentId, Timestamp};
-use sea_orm::DatabaseTransaction;
+use domain::{AccountId, AgentId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
-use super::begun_anew::begun_anew;
 use super::{Inner, Scope, Store};
 use crate::StoreError;
-use crate::error::COMMIT;
 use crate::rows::{agent_link_rows, agent_rows};
 
 /// How long notes are gathered. Nobody waits for one but the link itself, whose lease lasts much longer.
@@ -54,6 +51,7 @@ pub(super) struct LinkNotes(mpsc::Sender<Waiting>);
 
 struct Waiting {
     agent: AgentId,
+    account: AccountId,
     heard_at: Timestamp,
     lease: Option<LinkLease>,
     outcome: oneshot::Sender<Result<LinkNoted, StoreError>>,
@@ -103,16 +101,16 @@ impl Store {
     ) -> Result<LinkNoted, StoreError> {
         Scope::of(granted).admits("agent", &agent.account, &agent.instance)?;
         let (outcome, told) = oneshot::channel();
-        let (agent, store) = (agent.id.clone(), Arc::clone(&self.inner));
-        let waiting = Waiting { agent, heard_at, lease, outcome, store };
+        let (account, store) = (agent.account.clone(), Arc::clone(&self.inner));
+        let waiting = Waiting { agent: agent.id.clone(), account, heard_at, lease, outcome, store };
         self.inner.link_notes.0.send(waiting).await.map_err(|_| StoreError::Stopping)?;
         told.await.unwrap_or(Err(StoreError::Stopping))
     }
 }
 
 async fn write(group: Vec<Waiting>) {
-    let Some(store) = group.first().map(|waiting| Arc::clone(&waiting.store)) else { return };
-    match begun_anew(&store.connections, || store.note_links(&group)).await {
+    let Some(inner) = group.first().map(|waiting| Arc::clone(&waiting.store)) else { return };
+    match (Store { inner, held: None }).note_links(&group).await {
         Ok(noted) => {
             for (waiting, noted) in group.into_iter().zip(noted) {
                 // The link may have ended, which changes nothing.
@@ -127,36 +125,43 @@ async fn write(group: Vec<Waiting>) {
     }
 }
 
-impl Inner {
+impl Store {
+    /// In the transaction of a group of calls: what a link notes is one change more of those that agents make.
     async fn note_links(&self, group: &[Waiting]) -> Result<Vec<LinkNoted>, StoreError> {
         // In one order, so that replicas that write the same rows do not wait for each other in a circle.
         let agents: BTreeSet<&str> = group.iter().map(|waiting| waiting.agent.as_str()).collect();
-        let agents: Vec<&str> = agents.into_iter().collect();
+        let agents: Vec<String> = agents.into_iter().map(str::to_owned).collect();
         // Of the moments of a group the first: none of the agents is said to be heard later than it was.
         let Some(heard_at) = group.iter().map(|waiting| waiting.heard_at).min() else {
             return Ok(Vec::new());
         };
-        let mut leases = HashMap::<&ReplicaId, (Timestamp, BTreeSet<&str>)>::new();
+        let mut leases = HashMap::<ReplicaId, (Timestamp, BTreeSet<String>)>::new();
         for waiting in group {
             if let Some(LinkLease { replica, expires_at, .. }) = &waiting.lease {
-                let (until, of) = leases.entry(replica).or_insert((*expires_at, BTreeSet::new()));
+                let (until, of) = leases.entry(replica.clone()).or_insert((*expires_at, BTreeSet::new()));
                 *until = (*until).min(*expires_at);
-                of.insert(waiting.agent.as_str());
+                of.insert(waiting.agent.as_str().to_owned());
             }
         }
-        let agents = &agents;
-        let write = |transaction: DatabaseTransaction| async move {
-            agent_rows::mark_all_seen(&transaction, agents, heard_at).await?;
-            for (replica, (until, of)) in leases {
-                let of: Vec<&str> = of.into_iter().collect();
-                agent_link_rows::extend_all(&transaction, replica, &of, until).await?;
-            }
-            let present = agent_rows::present_of(&transaction, agents).await?;
-            let holders = agent_link_rows::holders_of(&transaction, agents).await?;
-            transaction.commit().await.map_err(StoreError::at(COMMIT))?;
-            Ok((present, holders))
+        // Whichever: no row of an account is touched.
+        let Some(account) = group.first().map(|waiting| waiting.account.clone()) else {
+            return Ok(Vec::new());
         };
-        let (present, holders) = self.connections.write(write).await?;
+        let locks = agents.first().cloned().unwrap_or_default();
+        let noting = self.transact_in_group_unhurried(account, locks, move |transaction| {
+            Box::pin(async move {
+                let agents: Vec<&str> = agents.iter().map(String::as_str).collect();
+                agent_rows::mark_all_seen(transaction, &agents, heard_at).await?;
+                for (replica, (until, of)) in &leases {
+                    let of: Vec<&str> = of.iter().map(String::as_str).collect();
+                    agent_link_rows::extend_all(transaction, replica, &of, *until).await?;
+                }
+                let present = agent_rows::present_of(transaction, &agents).await?;
+                let holders = agent_link_rows::holders_of(transaction, &agents).await?;
+                Ok((present, holders))
+            })
+        });
+        let (present, holders) = noting.await?;
         let noted = group.iter().map(|Waiting { agent, lease, .. }| {
             if !present.contains(agent.as_str()) {
                 return LinkNoted::Retired;

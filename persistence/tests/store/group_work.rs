@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use domain::TerminalSessionToken;
-use domain::actions::{AcknowledgeSegment, SealRecording};
+use domain::actions::{AcknowledgeSegment, ReadAgentConfiguration, SealRecording};
 use domain::agent::Agent;
 use domain::audit::AuditEvent;
 use domain::recording_life::{Recording, RecordingState};
-use persistence::{Heard, NonceClaim, OfAgent, Once, RecordingSealedAndDelivered, Store, StoreError};
+use persistence::{
+    Heard, LinkNoted, NonceClaim, OfAgent, Once, RecordingSealedAndDelivered, Store, StoreError,
+};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -320,6 +322,49 @@ async fn a_recording_that_is_held_delays_no_other_call_on_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_that_is_held_delays_no_other_call_on_mariadb() {
     a_recording_that_is_held_delays_no_other_call(Backend::MariaDb).await;
+}
+
+/// What links note is a change of a group too, and goes its own way when somebody holds one of their agents.
+async fn an_agent_that_is_held_delays_the_notes_of_links_alone(backend: Backend) {
+    let world = World::new(backend).await;
+    let of = recordings(&world, 3).await;
+    let raw = world.database.raw().await;
+    let other = raw.begin().await.unwrap();
+    let lock = format!("UPDATE agents SET hostname = 'held' WHERE agent_id = '{}'", of[0].0.id);
+    other.execute_unprepared(&lock).await.unwrap();
+    let (store, agents) = (world.store.clone(), [of[0].0.clone(), of[1].0.clone()]);
+    let notes = tokio::spawn(async move {
+        let note = async |agent: &Agent| {
+            let granted = as_agent::<ReadAgentConfiguration>(agent);
+            store.note_link(&granted, agent, at(90_000), None).await
+        };
+        tokio::join!(note(&agents[0]), note(&agents[1]))
+    });
+    until_async("they wait for the other", async || {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let n: i64 = world.database.rows(waiting(backend)).await[0].try_get("", "n").unwrap();
+        (n == 1).then_some(())
+    })
+    .await;
+    let acknowledged = at_once(vec![(world.store.clone(), Call::of(2, &of[2], 0))]);
+    let acknowledged = tokio::time::timeout(Duration::from_secs(2), acknowledged).await;
+    let still_wait = !notes.is_finished();
+    other.commit().await.unwrap();
+    assert!(is_made(&acknowledged.expect("nobody waits with them")[0].1) && still_wait);
+    let (one, two) = notes.await.unwrap();
+    assert_eq!((one.unwrap(), two.unwrap()), (LinkNoted::GoesOn, LinkNoted::GoesOn));
+    let heard = format!("last_seen_at = {}", at(90_000).as_millis());
+    assert_eq!(world.count("agents", &heard).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_held_delays_the_notes_of_links_alone_on_postgres() {
+    an_agent_that_is_held_delays_the_notes_of_links_alone(Backend::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_held_delays_the_notes_of_links_alone_on_mariadb() {
+    an_agent_that_is_held_delays_the_notes_of_links_alone(Backend::MariaDb).await;
 }
 
 /// PostgreSQL says which transaction wrote a row.
