@@ -23,6 +23,7 @@ use crate::nonces::Nonces;
 use crate::pool::{Pool, Reading};
 use crate::reconnecting::Reader;
 use crate::rows::account_rows;
+use crate::turn::{Turn, Turns};
 use crate::{StoreError, migrations};
 
 /// How long a group of calls may take, from its beginning to its commit. All calls of this replica wait for it.
@@ -149,7 +150,15 @@ pub(crate) struct Connections {
     /// Where a group can be one statement.
     statement: Option<GroupStatement>,
     reader: Reader,
+    /// Where it is a file.
+    file: Option<WrittenFile>,
     url: DatabaseUrl,
+}
+
+/// A file that is written to without a driver, too.
+struct WrittenFile {
+    path: PathBuf,
+    turns: Turns,
 }
 
 impl Connections {
@@ -173,7 +182,7 @@ impl Connections {
                 let transaction = begin_migrating(&writer).await?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
-                Ok(Self::of_file(url, writer, sqlite::readers(file).await?))
+                Ok(Self::of_file(url, file, writer, sqlite::readers(file).await?))
             }
             Address::Postgres(address) => {
                 let pool = postgres::pool(address).await?;
@@ -205,7 +214,7 @@ impl Connections {
                 sqlite::refuse_no_file(file)?;
                 let reader = sqlite::readers(file).await?;
                 refuse_other_version(&reader).await?;
-                Ok(Self::of_file(url, sqlite::writer(file).await?, reader))
+                Ok(Self::of_file(url, file, sqlite::writer(file).await?, reader))
             }
             Address::Postgres(address) => {
                 let pool = postgres::pool(address).await?;
@@ -220,15 +229,22 @@ impl Connections {
         }
     }
 
-    fn of_file(url: &DatabaseUrl, writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
-        let writer = Arc::new(Pool::of_file(writer));
+    fn of_file(
+        url: &DatabaseUrl,
+        file: &Path,
+        writer: DatabaseConnection,
+        reader: DatabaseConnection,
+    ) -> Self {
+        let turns = Turns::new();
+        let writer = Arc::new(Pool::writing_file(writer, turns.clone()));
         let (dialect, groups) = (Dialect::Sqlite, Arc::clone(&writer));
         Self {
             dialect,
             groups,
             statement: None,
             writer,
-            reader: Reader { dialect, pool: Arc::new(Pool::of_file(reader)) },
+            reader: Reader { dialect, pool: Arc::new(Pool::reading_file(reader)) },
+            file: Some(WrittenFile { path: file.to_owned(), turns }),
             url: url.clone(),
         }
     }
@@ -247,6 +263,7 @@ impl Connections {
             groups: Arc::new(groups),
             statement: None,
             reader: Reader { dialect, pool },
+            file: None,
             url: url.clone(),
         }
     }
@@ -274,6 +291,11 @@ impl Connections {
         self.dialect
     }
 
+    /// The file, and the turns to write to it, where it is one: a thread of this process may write to it without the driver.
+    pub(crate) fn file(&self) -> Option<(&Path, &Turns)> {
+        self.file.as_ref().map(|file| (file.path.as_path(), &file.turns))
+    }
+
     /// For single statements that read.
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
@@ -298,6 +320,17 @@ impl Connections {
         F: Future<Output = Result<T, StoreError>>,
     {
         Box::pin(self.writer.transact(WRITE_LIMIT, self.dialect.to_write(), work)).await
+    }
+
+    /// As [`Connections::write`], for work that hands the transaction on to somebody else, and with it the turn to write.
+    pub(crate) async fn write_in_turn<T, F>(
+        &self,
+        work: impl FnOnce(DatabaseTransaction, Option<Turn>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        Box::pin(self.writer.transact_in_turn(WRITE_LIMIT, self.dialect.to_write(), work)).await
     }
 
     /// As [`Connections::write`], in a transaction of that which was begun before.

@@ -91,6 +91,7 @@ mod reconnecting;
 mod rows;
 mod since_boot;
 mod store;
+mod turn;
 
 pub use audit::days::{ArchivedDays, InvalidDays};
 pub use audit::kept_anchors::KeptAnchors;

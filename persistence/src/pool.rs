@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::StoreError;
 use crate::connecting::{ACQUIRE_TIMEOUT, connect};
+use crate::turn::{Turn, Turns};
 
 /// How long one statement may take: longer than any of ours does that is answered at all.
 pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub(crate) struct Pool {
     current: RwLock<Numbered>,
     /// How another pool is made; `None` for a file, which does not fall silent.
     again: Option<ConnectOptions>,
+    /// What is asked on these connections takes its turn with other connections to the same file.
+    turns: Option<Turns>,
     since: Instant,
     /// The last answer, in milliseconds after `since`.
     answered: AtomicU64,
@@ -94,21 +97,33 @@ impl Failure for StoreError {
 }
 
 impl Pool {
-    /// Of a file: it takes as long as it takes.
-    pub(crate) fn of_file(connections: DatabaseConnection) -> Self {
-        Self::holding(connections, None)
+    /// Connections that read a file: it takes as long as it takes.
+    pub(crate) fn reading_file(connections: DatabaseConnection) -> Self {
+        Self::holding(connections, None, None)
+    }
+
+    /// The connection that writes to a file, in its turn.
+    pub(crate) fn writing_file(connection: DatabaseConnection, turns: Turns) -> Self {
+        Self::holding(connection, None, Some(turns))
     }
 
     /// Connects to a server.
     pub(crate) async fn of_server(options: ConnectOptions) -> Result<Self, StoreError> {
         let mut again = options.clone();
         again.connect_lazy(true);
-        Ok(Self::holding(connect(options).await?, Some(again)))
+        Ok(Self::holding(connect(options).await?, Some(again), None))
     }
 
-    fn holding(connections: DatabaseConnection, again: Option<ConnectOptions>) -> Self {
+    fn holding(connections: DatabaseConnection, again: Option<ConnectOptions>, turns: Option<Turns>) -> Self {
         let current = RwLock::new(Numbered::new(0, connections, again.as_ref()));
-        Self { current, again, since: Instant::now(), answered: AtomicU64::new(0) }
+        Self { current, again, turns, since: Instant::now(), answered: AtomicU64::new(0) }
+    }
+
+    /// Waits for the turn, no longer than for a connection.
+    async fn turn(&self) -> Result<Option<Turn>, DbErr> {
+        let Some(turns) = &self.turns else { return Ok(None) };
+        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, turns.take()).await;
+        turn.map(Some).map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
     }
 
     /// The connections themselves, for what has no limit.
@@ -171,11 +186,30 @@ impl Pool {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
+        let in_turn = |transaction, turn: Option<Turn>| async move {
+            let done = work(transaction).await;
+            drop(turn);
+            done
+        };
+        self.transact_in_turn(limit, options, in_turn).await
+    }
+
+    /// As [`Pool::transact`], for work that hands the transaction on to somebody else, and with it the turn to write.
+    pub(crate) async fn transact_in_turn<T, F>(
+        &self,
+        limit: Duration,
+        options: TransactionOptions,
+        work: impl FnOnce(DatabaseTransaction, Option<Turn>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let turn = self.turn().await.map_err(StoreError::at("begin a transaction"))?;
         let used = self.current();
         self.within(limit, |connections| async move {
             let failed = || StoreError::at("begin a transaction");
             let _place = used.place().await.map_err(failed())?;
-            work(self.begin(connections, options).await.map_err(failed())?).await
+            work(self.begin(connections, options).await.map_err(failed())?, turn).await
         })
         .await
     }
@@ -239,18 +273,22 @@ impl ConnectionTrait for Pool {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let _turn = self.turn().await?;
         self.within(STATEMENT_LIMIT, |on| async move { on.execute_raw(statement).await }).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let _turn = self.turn().await?;
         self.within(STATEMENT_LIMIT, |on| async move { on.execute_unprepared(sql).await }).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let _turn = self.turn().await?;
         self.within(STATEMENT_LIMIT, |on| async move { on.query_one_raw(statement).await }).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let _turn = self.turn().await?;
         self.within(STATEMENT_LIMIT, |on| async move { on.query_all_raw(statement).await }).await
     }
 }

@@ -34,24 +34,25 @@ pub(crate) struct WrittenEvent {
 
 impl WrittenEvent {
     /// The event as the database can keep it; the chain is computed over what is kept.
-    pub(crate) fn of(event: &AuditEvent) -> Self {
-        let (decision, decided_by) = decision_columns(&event.decision);
+    pub(crate) fn of(event: AuditEvent) -> Self {
+        let instance_id = event.instance().map(String::from);
+        let (decision, decided_by) = decision_columns(event.decision);
         Self {
-            request_id: column_text(&event.request_id),
+            request_id: kept(event.request_id),
             at: event.at.as_millis(),
             account_id: event.account.as_str().to_owned(),
-            principal: column_text(&event.principal),
-            access_key_id: event.access_key_id.as_deref().map(column_text),
-            action: column_text(&event.action),
-            resource: column_text(&event.resource),
+            principal: kept(event.principal),
+            access_key_id: event.access_key_id.map(kept),
+            action: kept(event.action),
+            resource: kept(event.resource),
             decision: decision.to_owned(),
-            decided_by: decided_by.map(column_text),
-            result: column_text(&event.result),
+            decided_by: decided_by.map(kept),
+            result: kept(event.result),
             source_address: event.source_address.map(|address| address.to_string()),
-            user_agent: column_text(&event.user_agent),
-            recording: event.recording.as_deref().map(column_text),
-            how: column_text(&event.how),
-            instance_id: event.instance().map(String::from),
+            user_agent: kept(event.user_agent),
+            recording: event.recording.map(kept),
+            how: kept(event.how),
+            instance_id,
         }
     }
 
@@ -62,10 +63,15 @@ impl WrittenEvent {
 }
 
 /// Which parts of the decision go into which column.
-fn decision_columns(decision: &AuditDecision) -> (&'static str, Option<&str>) {
+fn decision_columns(decision: AuditDecision) -> (&'static str, Option<String>) {
     match decision {
         AuditDecision::Allowed { by } => (ALLOWED, Some(by)),
-        AuditDecision::Denied { by } => (DENIED, by.as_deref()),
+        AuditDecision::Denied { by } => (DENIED, by),
         AuditDecision::NotAsked => (NOT_ASKED, None),
     }
+}
+
+/// Nearly every text is kept as it is.
+fn kept(text: String) -> String {
+    if text.contains('\0') { column_text(&text) } else { text }
 }

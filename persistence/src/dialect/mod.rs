@@ -14,6 +14,7 @@ pub(crate) mod group_statement;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod sqlite_direct;
 
 use std::future::Future;
 use std::time::Duration;

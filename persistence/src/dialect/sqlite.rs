@@ -19,7 +19,7 @@ use crate::durability::LossySetting;
 /// The number of connections that read.
 const READERS: u32 = 4;
 /// How long it waits for another process (`hansard admin`) that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The file of an address, or what is wrong with the address.
 pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use self::index::{Index, Limits};
 pub(crate) use self::own::OwnClaims;
+use crate::dialect::sqlite_direct::DirectTransaction;
 use crate::rows::appended_nonce_rows::{self, READ_BYTES};
 use crate::rows::nonce_rows;
 use crate::{NonceClaim, StoreError};
@@ -47,7 +48,19 @@ enum TakenInto<'n> {
     Own(&'n OwnClaims),
 }
 
-impl Claimed<'_> {
+impl<'n> Claimed<'n> {
+    fn nothing() -> Self {
+        Self { fresh: HashSet::new(), claims: Vec::new(), into: TakenInto::Nothing }
+    }
+
+    fn appended(index: MutexGuard<'n, Index>, fresh: &[&NonceClaim]) -> Self {
+        Self {
+            fresh: fresh.iter().map(|claim| claim.hash).collect(),
+            claims: fresh.iter().copied().cloned().collect(),
+            into: TakenInto::Index(index),
+        }
+    }
+
     /// Whether this was fresh; once. Of equal claims of one group the first one has it.
     pub(crate) fn take(&mut self, claim: &NonceClaim) -> bool {
         self.fresh.remove(&claim.hash)
@@ -103,10 +116,9 @@ impl Nonces {
         transaction: &DatabaseTransaction,
         claims: &[&NonceClaim],
     ) -> Result<Claimed<'_>, StoreError> {
-        // The calls of one group came within moments. By the earliest of them none counts as expired too early.
-        let Some(now) = claims.iter().map(|claim| claim.now.as_millis()).min() else {
-            return Ok(Claimed { fresh: HashSet::new(), claims: Vec::new(), into: TakenInto::Nothing });
-        };
+        if claims.is_empty() {
+            return Ok(Claimed::nothing());
+        }
         let index = match self {
             Self::Appended(index) => index,
             Self::Shared(own) => {
@@ -120,19 +132,29 @@ impl Nonces {
         let mut index = index.lock().await;
         // The transaction holds SQLite's lock: nobody else adds to the rows until it ends.
         catch_up(&mut index, transaction).await?;
-        let mut by_hash = BTreeMap::new();
-        for claim in claims {
-            if !index.holds(first_half(&claim.hash), now).map_err(look_up_failed)? {
-                by_hash.entry(claim.hash).or_insert(*claim);
-            }
-        }
-        let fresh: Vec<&NonceClaim> = by_hash.into_values().collect();
+        let fresh = fresh(&mut index, claims)?;
         appended_nonce_rows::append(transaction, index.last_row, &fresh).await?;
-        Ok(Claimed {
-            fresh: fresh.iter().map(|claim| claim.hash).collect(),
-            claims: fresh.into_iter().cloned().collect(),
-            into: TakenInto::Index(index),
-        })
+        Ok(Claimed::appended(index, &fresh))
+    }
+
+    /// As [`Nonces::claim`], on the thread that has the connection. `None`: there are rows that are not in the index, and
+    /// nothing was claimed.
+    pub(crate) fn claim_directly(
+        &self,
+        transaction: &DirectTransaction<'_>,
+        claims: &[&NonceClaim],
+    ) -> Result<Option<Claimed<'_>>, StoreError> {
+        if claims.is_empty() {
+            return Ok(Some(Claimed::nothing()));
+        }
+        let Self::Appended(index) = self else { return Ok(None) };
+        let mut index = index.blocking_lock();
+        if appended_nonce_rows::last_directly(transaction)? > index.last_row {
+            return Ok(None);
+        }
+        let fresh = fresh(&mut index, claims)?;
+        appended_nonce_rows::append_directly(transaction, index.last_row, &fresh)?;
+        Ok(Some(Claimed::appended(index, &fresh)))
     }
 
     /// Removes some of the expired nonces, and returns how many, and whether there are more.
@@ -152,6 +174,19 @@ impl Nonces {
         let removed = appended_nonce_rows::remove_up_to(connection, up_to, PURGE_BATCH).await?;
         Ok((removed, removed == PURGE_BATCH))
     }
+}
+
+/// Those that are not claimed, each once, in the order of their hashes.
+fn fresh<'c>(index: &mut Index, claims: &[&'c NonceClaim]) -> Result<Vec<&'c NonceClaim>, StoreError> {
+    // The calls of one group came within moments. By the earliest of them none counts as expired too early.
+    let Some(now) = claims.iter().map(|claim| claim.now.as_millis()).min() else { return Ok(Vec::new()) };
+    let mut by_hash = BTreeMap::new();
+    for claim in claims {
+        if !index.holds(first_half(&claim.hash), now).map_err(look_up_failed)? {
+            by_hash.entry(claim.hash).or_insert(*claim);
+        }
+    }
+    Ok(by_hash.into_values().collect())
 }
 
 async fn catch_up(index: &mut Index, connection: &impl ConnectionTrait) -> Result<(), StoreError> {

@@ -1,9 +1,10 @@
 //! Table `nonces` of SQLite: what was claimed, in the order in which it was, without an index by which it could be found.
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement, Value};
 
 use super::insert_many::InsertMany;
+use crate::dialect::sqlite_direct::{Column, DirectTransaction};
 use crate::{CorruptRow, NonceClaim, StoreError};
 
 mod row {
@@ -78,10 +79,31 @@ pub(crate) async fn append(
     claims: &[&NonceClaim],
 ) -> Result<(), StoreError> {
     let numbered: Vec<_> = (last + 1..).zip(claims).collect();
-    let values = |(id, claim): &(i64, &&NonceClaim)| {
-        [(*id).into(), claim.hash.to_vec().into(), claim.expires_at.as_millis().into()]
-    };
+    let values = |(id, claim): &(i64, &&NonceClaim)| columns(*id, claim).map(Value::from);
     CLAIMS.insert(transaction, &numbered, values).await.map_err(StoreError::at("claim a nonce"))
+}
+
+/// As [`append`], on the thread that has the connection.
+pub(crate) fn append_directly(
+    transaction: &DirectTransaction<'_>,
+    last: i64,
+    claims: &[&NonceClaim],
+) -> Result<(), StoreError> {
+    let append = || {
+        let mut insert = CLAIMS.one_by_one(transaction)?;
+        (last + 1..).zip(claims).try_for_each(|(id, claim)| insert.run(&columns(id, claim)))
+    };
+    append().map_err(StoreError::at("claim a nonce"))
+}
+
+fn columns(id: i64, claim: &NonceClaim) -> [Column<'_>; 3] {
+    [id.into(), Column::Bytes(&claim.hash), claim.expires_at.as_millis().into()]
+}
+
+/// The number of the last row; 0 when there is none.
+pub(crate) fn last_directly(transaction: &DirectTransaction<'_>) -> Result<i64, StoreError> {
+    let last = transaction.number("SELECT MAX(id) FROM nonces", &[]);
+    Ok(last.map_err(StoreError::at("read nonces"))?.unwrap_or(0))
 }
 
 static CLAIMS: InsertMany<3> = InsertMany::new("nonces", ["id", "hash", "expires_at"]);

@@ -11,6 +11,7 @@ use super::insert_many::InsertMany;
 use super::{Reading, column_number};
 use crate::audit::chain::{ChainedEvent, Link, hex_32};
 use crate::audit::event::{ALLOWED, DENIED, NOT_ASKED, WrittenEvent};
+use crate::dialect::sqlite_direct::{Column, DirectTransaction};
 use crate::{CorruptRow, StoreError};
 
 pub(super) mod row {
@@ -51,11 +52,27 @@ pub(super) mod row {
 pub(crate) async fn insert_all(
     transaction: &DatabaseTransaction,
     writer_id: &str,
-    events: Vec<(Link, WrittenEvent)>,
+    events: &[(Link, &WrittenEvent)],
 ) -> Result<(), StoreError> {
-    ROWS.insert(transaction, &events, |(link, event)| values(writer_id, link, event))
-        .await
-        .map_err(StoreError::at("write an audit row"))
+    let values = |(link, event): &(Link, &WrittenEvent)| {
+        columns(writer_id, link, &hex::encode(link.chain), event).map(Value::from)
+    };
+    ROWS.insert(transaction, events, values).await.map_err(StoreError::at("write an audit row"))
+}
+
+/// As [`insert_all`], on the thread that has the connection.
+pub(crate) fn insert_all_directly(
+    transaction: &DirectTransaction<'_>,
+    writer_id: &str,
+    events: &[(Link, &WrittenEvent)],
+) -> Result<(), StoreError> {
+    let insert = || {
+        let mut insert = ROWS.one_by_one(transaction)?;
+        events.iter().try_for_each(|(link, event)| {
+            insert.run(&columns(writer_id, link, &hex::encode(link.chain), event))
+        })
+    };
+    insert().map_err(StoreError::at("write an audit row"))
 }
 
 static ROWS: InsertMany<18> = InsertMany::new(
@@ -82,7 +99,7 @@ static ROWS: InsertMany<18> = InsertMany::new(
     ],
 );
 
-fn values(writer_id: &str, link: &Link, event: &WrittenEvent) -> [Value; 18] {
+fn columns<'v>(writer_id: &'v str, link: &Link, chain: &'v str, event: &'v WrittenEvent) -> [Column<'v>; 18] {
     // Named, so that the compiler asks for each of them.
     let WrittenEvent {
         request_id,
@@ -104,7 +121,7 @@ fn values(writer_id: &str, link: &Link, event: &WrittenEvent) -> [Value; 18] {
     [
         writer_id.into(),
         column_number(link.sequence).into(),
-        hex::encode(link.chain).into(),
+        chain.into(),
         request_id.as_str().into(),
         (*at).into(),
         account_id.as_str().into(),

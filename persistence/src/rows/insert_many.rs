@@ -7,6 +7,7 @@ use sea_orm::sea_query::Values;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::{MOST_OF_A_STATEMENT, in_few_sizes};
+use crate::dialect::sqlite_direct::{DirectTransaction, ForEachRow};
 
 /// The sizes of [`in_few_sizes`]: the powers of two up to the most rows of one statement.
 const SIZES: usize = MOST_OF_A_STATEMENT.ilog2() as usize + 1;
@@ -46,6 +47,18 @@ impl<const COLUMNS: usize> InsertMany<COLUMNS> {
             connection.execute_raw(statement).await?;
         }
         Ok(())
+    }
+
+    /// The insertion of one row after another on the thread that has the connection, where a statement for many saves
+    /// nothing.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(crate) fn one_by_one<'t>(
+        &'static self,
+        transaction: &'t DirectTransaction<'_>,
+    ) -> Result<ForEachRow<'t>, DbErr> {
+        transaction.for_each_row(self.text(DbBackend::Sqlite, 1))
     }
 
     /// `rows` is a power of two.

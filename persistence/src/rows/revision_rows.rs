@@ -13,6 +13,7 @@ use sea_orm::{
 };
 
 use crate::StoreError;
+use crate::dialect::sqlite_direct::DirectTransaction;
 use crate::dialect::{self, Dialect};
 
 mod row {
@@ -116,6 +117,21 @@ pub(crate) async fn of_accounts(
         }
     }
     Ok(found)
+}
+
+/// As [`of_accounts`], on the thread that has the connection.
+pub(crate) fn of_accounts_directly(
+    transaction: &DirectTransaction<'_>,
+    accounts: &BTreeSet<&AccountId>,
+) -> Result<BTreeMap<AccountId, Revisions>, StoreError> {
+    let revisions = |account: &&AccountId| {
+        let text = "SELECT revision, instances FROM revisions WHERE account_id = ?";
+        let found = transaction.numbers(text, &[account.as_str().into()]);
+        let found = found.map_err(StoreError::at("read the revisions"))?;
+        let [account_own, instances] = found.unwrap_or_default();
+        Ok((AccountId::clone(account), Revisions { account: account_own, instances }))
+    };
+    accounts.iter().map(revisions).collect()
 }
 
 /// The revisions of an account, which nobody changes before this transaction ends.

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use domain::AccountId;
-use domain::audit::AuditEvent;
 use domain::decided_under::Under;
 
 use super::Inner;
@@ -39,8 +38,7 @@ impl Inner {
             None => Settled::Committed,
         });
         let settled: Vec<Settled> = settled.collect();
-        let committed = jobs.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Committed);
-        let events: Vec<&AuditEvent> = committed.flat_map(|(job, _)| &job.events).collect();
+        let events = Job::events(jobs, &Job::that_leave_rows(&settled));
         let written = self.audit.append_at_once(&self.connections, &decided_under, &claims, &events).await?;
         match written {
             Some(Written::Committed) => {}

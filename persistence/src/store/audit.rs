@@ -18,6 +18,7 @@ use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::event::WrittenEvent;
 use crate::database::Connections;
 use crate::dialect::group_statement::{Group, Written};
+use crate::dialect::sqlite_direct::DirectTransaction;
 use crate::error::COMMIT;
 use crate::pages::{Slice, next_token};
 use crate::rows::{audit_list_rows, audit_pruned_rows, audit_rows, audit_writer_rows};
@@ -85,41 +86,18 @@ impl OwnChain {
         Self { writer_id, head, last_anchor: Some((0, [0; 32])), ended: false, given_up: Vec::new() }
     }
 
+    /// Begins the chain that a test knows the name of.
+    #[cfg(test)]
+    pub(super) fn begin_as(&mut self, writer_id: &str) {
+        let head = Head::Known(first_link(writer_id));
+        *self = Self { writer_id: writer_id.to_owned(), head, ..Self::fresh() };
+    }
+
     /// Begins another chain.
     fn restart(&mut self) -> Link {
         let given_up = std::mem::take(&mut self.given_up);
         *self = Self { given_up, ..Self::fresh() };
         first_link(&self.writer_id)
-    }
-
-    /// The links of these events after the last one, and where the chain will then end. Any failure from here to the commit
-    /// leaves the outcome in doubt: either all of the rows are there, or none.
-    fn trying<'e>(
-        &mut self,
-        last: Link,
-        events: impl IntoIterator<Item = &'e AuditEvent>,
-    ) -> (Vec<(Link, WrittenEvent)>, Link) {
-        let mut tried = last;
-        let links = events.into_iter().map(|event| {
-            let event = WrittenEvent::of(event);
-            tried = next_link(tried, &event);
-            (tried, event)
-        });
-        let links = links.collect();
-        let before = match std::mem::replace(&mut self.head, Head::Known(last)) {
-            Head::Known(_) => Doubt { last, tried: Vec::new() },
-            Head::InDoubt(doubt) => doubt,
-        };
-        self.head = Head::InDoubt(before.trying(last, tried));
-        (links, tried)
-    }
-
-    /// The last link, where it is known and rows can simply follow it: the first one also registers the chain.
-    fn continues_after(&self) -> Option<Link> {
-        match &self.head {
-            Head::Known(last) if !self.ended && last.sequence > 0 => Some(*last),
-            Head::Known(_) | Head::InDoubt(_) => None,
-        }
     }
 
     /// The last link. If the chain is not as this writer left it, the chain is given up: forged rows must not become
@@ -151,6 +129,40 @@ impl OwnChain {
     }
 }
 
+impl OwnChain {
+    /// The last link, where nothing has to be read or begun before a row can follow it.
+    fn known_head(&self) -> Option<Link> {
+        match self.head {
+            Head::Known(last) if last.sequence > 0 && !self.ended => Some(last),
+            Head::Known(_) | Head::InDoubt(_) => None,
+        }
+    }
+
+    /// Links events to the last link. The chain is in doubt until their commit is known: from here to there, any failure may
+    /// leave either all of the rows or none.
+    fn try_after<'e>(&mut self, last: Link, events: &[&'e WrittenEvent]) -> Vec<(Link, &'e WrittenEvent)> {
+        let mut tried = last;
+        let links = events.iter().map(|event| {
+            tried = next_link(tried, event);
+            (tried, *event)
+        });
+        let links: Vec<_> = links.collect();
+        let before = match std::mem::replace(&mut self.head, Head::Known(last)) {
+            Head::Known(_) => Doubt { last, tried: Vec::new() },
+            Head::InDoubt(doubt) => doubt,
+        };
+        self.head = Head::InDoubt(before.trying(last, tried));
+        links
+    }
+
+    /// Notes that these are committed.
+    fn committed(&mut self, links: &[(Link, &WrittenEvent)]) {
+        if let Some((last, _)) = links.last() {
+            self.head = Head::Known(*last);
+        }
+    }
+}
+
 impl AuditWriter {
     pub(super) fn new() -> Self {
         Self { chain: Mutex::new(OwnChain::fresh()), origin: OnceLock::new(), written: Notify::new() }
@@ -166,7 +178,7 @@ impl AuditWriter {
     pub(super) async fn append_and_commit(
         &self,
         transaction: DatabaseTransaction,
-        events: impl IntoIterator<Item = &AuditEvent>,
+        events: &[&WrittenEvent],
     ) -> Result<(), StoreError> {
         let own = self.chain.lock().await;
         self.append_in_turn(own, transaction, events).await
@@ -181,19 +193,19 @@ impl AuditWriter {
         connections: &Connections,
         decided_under: &BTreeMap<&AccountId, Under>,
         claims: &BTreeMap<[u8; 32], &NonceClaim>,
-        events: &[&AuditEvent],
+        events: &[&WrittenEvent],
     ) -> Result<Option<Written>, StoreError> {
         if events.is_empty() {
             let group = Group { decided_under, claims, writer_id: "", rows: &[] };
             return connections.write_group_at_once(&group).await.map(Some);
         }
         let mut own = self.chain.lock().await;
-        let Some(last) = own.continues_after() else { return Ok(None) };
-        let (links, tried) = own.trying(last, events.iter().copied());
+        let Some(last) = own.known_head() else { return Ok(None) };
+        let links = own.try_after(last, events);
         let group = Group { decided_under, claims, writer_id: &own.writer_id, rows: &links };
         let written = connections.write_group_at_once(&group).await?;
         match written {
-            Written::Committed => own.head = Head::Known(tried),
+            Written::Committed => own.committed(&links),
             // The statement, or nothing, was answered, and wrote nothing.
             Written::Outdated | Written::Unreachable => own.head = Head::Known(last),
             Written::Undone => {}
@@ -205,6 +217,24 @@ impl AuditWriter {
         Ok(Some(written))
     }
 
+    /// As [`AuditWriter::append_and_commit`], on the thread that has the connection. `false`: the end of the chain has to be
+    /// read, or another chain begun, and nothing was written.
+    pub(super) fn append_and_commit_directly(
+        &self,
+        transaction: DirectTransaction<'_>,
+        events: &[&WrittenEvent],
+    ) -> Result<bool, StoreError> {
+        let mut own = self.chain.blocking_lock();
+        let Some(last) = own.known_head() else { return Ok(false) };
+        let links = own.try_after(last, events);
+        audit_rows::insert_all_directly(&transaction, &own.writer_id, &links)?;
+        transaction.commit()?;
+        own.committed(&links);
+        drop(own);
+        self.written.notify_one();
+        Ok(true)
+    }
+
     /// The same for a change. Its turn has a limit of its own, because all calls wait for it.
     pub(super) async fn append_change_and_commit(
         &self,
@@ -212,25 +242,27 @@ impl AuditWriter {
         transaction: DatabaseTransaction,
         events: &[AuditEvent],
     ) -> Result<(), StoreError> {
+        let events: Vec<WrittenEvent> = events.iter().cloned().map(WrittenEvent::of).collect();
+        let events: Vec<&WrittenEvent> = events.iter().collect();
         let own = self.chain.lock().await;
-        connections.write_last(self.append_in_turn(own, transaction, events)).await
+        connections.write_last(self.append_in_turn(own, transaction, &events)).await
     }
 
     async fn append_in_turn(
         &self,
         mut own: MutexGuard<'_, OwnChain>,
         transaction: DatabaseTransaction,
-        events: impl IntoIterator<Item = &AuditEvent>,
+        events: &[&WrittenEvent],
     ) -> Result<(), StoreError> {
         let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
-        let (links, tried) = own.trying(last, events);
+        let links = own.try_after(last, events);
         if let Some((_, event)) = links.first().filter(|(link, _)| link.sequence == 1) {
             let origin = self.origin.get().map(String::as_str);
             audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
         }
-        audit_rows::insert_all(&transaction, &own.writer_id, links).await?;
+        audit_rows::insert_all(&transaction, &own.writer_id, &links).await?;
         transaction.commit().await.map_err(StoreError::at(COMMIT))?;
-        own.head = Head::Known(tried);
+        own.committed(&links);
         drop(own);
         self.written.notify_one();
         Ok(())

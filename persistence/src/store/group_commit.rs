@@ -16,15 +16,18 @@ use sea_orm::DatabaseTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::begun_anew::begun_anew;
-use super::group_work::{GroupWork, Pace, WithChanges};
-use super::{Inner, NonceClaim, Store};
+use super::group_work::{GroupWork, MayChange, Pace, WithChanges};
+use super::{Inner, NonceClaim, Store, group_thread};
 use crate::StoreError;
+use crate::audit::event::WrittenEvent;
+use crate::database::Connections;
 use crate::error::COMMIT;
+use crate::nonces::Claimed;
 use crate::rows::revision_rows;
 use crate::since_boot::SinceBoot;
 
 /// The most calls that one transaction commits.
-const MOST_OF_A_GROUP: usize = 1_024;
+pub(super) const MOST_OF_A_GROUP: usize = 1_024;
 /// How many calls may wait for the writer. More than these would wait in vain: they are refused at once.
 const MOST_WAITING: usize = 8_192;
 /// How long a call waits for its group. The vendor's SDKs give up after three seconds, and should get an answer before.
@@ -33,10 +36,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The way to the writer.
 pub(super) struct GroupCommit {
     waiting: mpsc::Sender<Waiting>,
-    /// Since when it has been writing one group; `None` while it waits for calls.
-    writing_since: Arc<Mutex<Option<Instant>>>,
+    writing: WritingSince,
     pace: Arc<Pace>,
 }
+
+/// Since when the writer has been writing one group; `None` while it waits for calls.
+#[derive(Clone, Default)]
+pub(super) struct WritingSince(Arc<Mutex<Option<Instant>>>);
 
 /// What became of a call that left its claim and its row to the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +62,7 @@ pub(super) type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
 /// What a call leaves behind.
 pub(super) struct Job {
     pub(super) claim: Option<NonceClaim>,
-    pub(super) events: Vec<AuditEvent>,
+    pub(super) events: Vec<WrittenEvent>,
     pub(super) decided_under: DecidedUnder,
     since: SinceBoot,
     /// What it changes. Its rows are written only if that is made.
@@ -65,7 +71,7 @@ pub(super) struct Job {
 
 /// A call that waits for its group.
 pub(super) struct Waiting {
-    job: Job,
+    pub(super) job: Job,
     outcome: oneshot::Sender<Result<Settled, StoreError>>,
     /// Also keeps the store until this is written.
     store: Arc<Inner>,
@@ -73,21 +79,18 @@ pub(super) struct Waiting {
 
 impl GroupCommit {
     /// Starts the writer, which ends with the store.
-    pub(super) fn start() -> Self {
-        let (waiting, mut receiver) = mpsc::channel(MOST_WAITING);
-        let writing_since = Arc::<Mutex<Option<Instant>>>::default();
-        let (since, pace) = (Arc::clone(&writing_since), Arc::<Pace>::default());
+    pub(super) fn start(connections: &Connections) -> Result<Self, StoreError> {
+        let (waiting, receiver) = mpsc::channel(MOST_WAITING);
+        let (writing, pace) = (WritingSince::default(), Arc::<Pace>::default());
         let with_changes = WithChanges::new(Arc::clone(&pace));
-        tokio::spawn(async move {
-            let (mut group, mut with_changes) = (Vec::new(), with_changes);
-            while gather(&mut receiver, &mut group, &with_changes).await {
-                with_changes.take_from(&mut group);
-                // Those without changes are done in an instant, and do not wait for the others.
-                write_apart(std::mem::take(&mut group), &since).await;
-                write_apart(with_changes.next(), &since).await;
+        match connections.file() {
+            Some((file, turns)) => {
+                let (file, turns) = (file.to_owned(), turns.clone());
+                group_thread::start(file, turns, receiver, with_changes, writing.clone())?;
             }
-        });
-        Self { waiting, writing_since, pace }
+            None => drop(tokio::spawn(write_all(receiver, with_changes, writing.clone()))),
+        }
+        Ok(Self { waiting, writing, pace })
     }
 
     /// How long changes take.
@@ -96,39 +99,74 @@ impl GroupCommit {
     }
 }
 
-/// Takes what has come, and waits for it if there is nothing else to do. `false`: nothing can come any more.
-async fn gather(
-    receiver: &mut mpsc::Receiver<Waiting>,
-    group: &mut Vec<Waiting>,
-    with_changes: &WithChanges,
-) -> bool {
-    if with_changes.len() == 0 {
-        return receiver.recv_many(group, MOST_OF_A_GROUP).await > 0;
+/// As many with changes may wait with the writer as in the channel.
+fn may_take_more<C>(group: &[C], with_changes: &WithChanges<C>) -> bool {
+    group.len() < MOST_OF_A_GROUP && with_changes.len() < MOST_WAITING
+}
+
+async fn write_all(
+    mut calls: mpsc::Receiver<Waiting>,
+    mut with_changes: WithChanges<Waiting>,
+    writing: WritingSince,
+) {
+    let mut group = Vec::new();
+    loop {
+        if with_changes.len() == 0 && calls.recv_many(&mut group, MOST_OF_A_GROUP).await == 0 {
+            return;
+        }
+        let next = take_apart(&mut calls, &mut group, &mut with_changes);
+        for group in next {
+            write_apart(group, &writing).await;
+        }
     }
-    // As many may wait here as in the channel.
-    while group.len() < MOST_OF_A_GROUP && with_changes.len() < MOST_WAITING {
-        let Ok(waiting) = receiver.try_recv() else { break };
-        group.push(waiting);
+}
+
+/// What is to be written next: a group of those that have come, and one of those that change something. Those without changes
+/// are done in an instant, and do not wait for the others.
+pub(super) fn take_apart<C: MayChange>(
+    calls: &mut mpsc::Receiver<C>,
+    group: &mut Vec<C>,
+    with_changes: &mut WithChanges<C>,
+) -> [Vec<C>; 2] {
+    while may_take_more(group, with_changes) {
+        let Ok(call) = calls.try_recv() else { break };
+        group.push(call);
     }
-    true
+    with_changes.take_from(group);
+    [std::mem::take(group), with_changes.next()]
 }
 
 /// In a task of its own, so that a panic costs this group and not the writer. Its callers learn that nothing is known, and
 /// the chain is in doubt.
-async fn write_apart(group: Vec<Waiting>, writing_since: &Mutex<Option<Instant>>) {
+async fn write_apart(group: Vec<Waiting>, writing: &WritingSince) {
     if group.is_empty() {
         return;
     }
-    *lock(writing_since) = Some(Instant::now());
+    writing.begin();
     if let Err(ended) = tokio::spawn(write(group)).await {
         tracing::error!(error = &ended as &dyn std::error::Error, "a group was not committed");
     }
-    *lock(writing_since) = None;
+    writing.end();
 }
 
-// No change under the lock is left incomplete.
-fn lock(since: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
-    since.lock().unwrap_or_else(PoisonError::into_inner)
+impl WritingSince {
+    // No change under the lock is left incomplete.
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self) {
+        *self.lock() = Some(Instant::now());
+    }
+
+    pub(super) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    /// How long it has been writing.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        self.lock().map(|since| since.elapsed())
+    }
 }
 
 impl Store {
@@ -163,7 +201,7 @@ impl Store {
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
         match self.take_held().await {
-            Some(transaction) => self.settle_held(transaction, claim, event, decided_under).await,
+            Some(held) => self.settle_held(held, claim, event, decided_under).await,
             None => self.leave(claim, vec![event], decided_under).await,
         }
     }
@@ -187,7 +225,7 @@ impl Store {
     /// Whether the writer has been at one group for longer than a call waits for it, so that calls are refused.
     #[must_use]
     pub fn writer_stands_still(&self) -> bool {
-        lock(&self.inner.groups.writing_since).is_some_and(|since| since.elapsed() > PATIENCE)
+        self.inner.groups.writing.elapsed().is_some_and(|writing| writing > PATIENCE)
     }
 
     async fn leave(
@@ -225,6 +263,7 @@ impl Store {
         work: Option<Arc<dyn GroupWork>>,
     ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
+        let events = events.into_iter().map(WrittenEvent::of).collect();
         let job = Job { claim, events, decided_under, since: SinceBoot::now(), work };
         let waiting = Waiting { job, outcome: sender, store: Arc::clone(&self.inner) };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
@@ -237,14 +276,40 @@ impl Store {
     }
 }
 
-/// Commits a group, and tells each call its outcome. One call's row must not take the others with it: where the database
-/// says that a row is to blame, nothing was committed, and each half is a group of its own.
-async fn write(mut group: Vec<Waiting>) {
-    group.retain(Waiting::counts);
-    let Some(store) = group.first().map(|waiting| Arc::clone(&waiting.store)) else { return };
-    let mut parts = vec![group];
-    while let Some(mut part) = parts.pop() {
-        match store.write_group(&part).await {
+/// Commits a group, and tells each call its outcome.
+async fn write(group: Vec<Waiting>) {
+    let Some((store, mut parts)) = Parts::of(group) else { return };
+    while let Some(part) = parts.next() {
+        let settled = store.write_group(&part).await;
+        parts.tell(&store, part, settled);
+    }
+}
+
+/// What is still to be written of a group. One call's row must not take the others with it: where the database says that a
+/// row is to blame, nothing was committed, and each half is a group of its own.
+pub(super) struct Parts(Vec<Vec<Waiting>>);
+
+impl Parts {
+    /// All of it, with its store; `None` when nothing is to be written.
+    pub(super) fn of(mut group: Vec<Waiting>) -> Option<(Arc<Inner>, Self)> {
+        group.retain(Waiting::counts);
+        let store = Arc::clone(&group.first()?.store);
+        Some((store, Self(vec![group])))
+    }
+
+    /// The next one.
+    pub(super) fn next(&mut self) -> Option<Vec<Waiting>> {
+        self.0.pop()
+    }
+
+    /// Tells the calls of a part what became of them, unless they are to be tried in halves.
+    pub(super) fn tell(
+        &mut self,
+        store: &Inner,
+        mut part: Vec<Waiting>,
+        settled: Result<Vec<Settled>, StoreError>,
+    ) {
+        match settled {
             Ok(settled) => {
                 for (waiting, settled) in part.into_iter().zip(settled) {
                     waiting.tell(Ok(settled));
@@ -252,7 +317,7 @@ async fn write(mut group: Vec<Waiting>) {
             }
             Err(error) if part.len() > 1 && store.blames_a_row(&error) => {
                 let later = part.split_off(part.len() / 2);
-                parts.extend([later, part]);
+                self.0.extend([later, part]);
             }
             Err(error) => {
                 for waiting in part {
@@ -267,7 +332,47 @@ fn is_committed(settled: Settled) -> bool {
     settled == Settled::Committed
 }
 
+/// The steps of a group, whoever asks the database between them.
 impl Job {
+    /// The accounts by whose facts the calls were decided.
+    pub(super) fn accounts<'j>(jobs: &[&'j Self]) -> BTreeSet<&'j AccountId> {
+        let under = jobs.iter().flat_map(|job| job.decided_under.iter());
+        under.map(|(account, _)| account).collect()
+    }
+
+    /// Which of them may be done, while these revisions stand.
+    pub(super) fn that_hold(jobs: &[&Self], revisions: &BTreeMap<AccountId, Revisions>) -> Vec<bool> {
+        jobs.iter().map(|job| job.holds(revisions)).collect()
+    }
+
+    /// What these claim.
+    pub(super) fn claims<'j>(jobs: &[&'j Self], holds: &[bool]) -> Vec<&'j NonceClaim> {
+        let standing = jobs.iter().zip(holds).filter(|(_, holds)| **holds).map(|(job, _)| job);
+        standing.filter_map(|job| job.claim.as_ref()).collect()
+    }
+
+    /// What becomes of each once the transaction is committed.
+    pub(super) fn settled(jobs: &[&Self], holds: &[bool], claimed: &mut Claimed<'_>) -> Vec<Settled> {
+        let settled = jobs.iter().zip(holds).map(|(job, holds)| match &job.claim {
+            _ if !holds => Settled::Stale,
+            // Of equal claims of one group the first one has it.
+            Some(claim) if !claimed.take(claim) => Settled::NonceUsed,
+            _ => Settled::Committed,
+        });
+        settled.collect()
+    }
+
+    /// Of those without changes, which leave their rows.
+    pub(super) fn that_leave_rows(settled: &[Settled]) -> Vec<bool> {
+        settled.iter().map(|settled| is_committed(*settled)).collect()
+    }
+
+    /// The rows of those that leave them.
+    pub(super) fn events<'j>(jobs: &[&'j Self], written: &[bool]) -> Vec<&'j WrittenEvent> {
+        let written = jobs.iter().zip(written).filter(|(_, written)| **written);
+        written.flat_map(|(job, _)| &job.events).collect()
+    }
+
     /// Whether it may be done as it was decided, while these revisions stand.
     fn holds(&self, revisions: &BTreeMap<AccountId, Revisions>) -> bool {
         let mut under = self.decided_under.iter();
@@ -282,15 +387,30 @@ impl Job {
     }
 }
 
+impl MayChange for Waiting {
+    fn has_change(&self) -> bool {
+        self.job.work.is_some()
+    }
+}
+
 impl Waiting {
+    /// A call whose outcome nobody waits for.
+    #[cfg(test)]
+    pub(super) fn for_test(
+        store: &Store,
+        claim: Option<NonceClaim>,
+        events: Vec<AuditEvent>,
+        decided_under: DecidedUnder,
+    ) -> Self {
+        let events = events.into_iter().map(WrittenEvent::of).collect();
+        let job = Job { claim, events, decided_under, since: SinceBoot::now(), work: None };
+        Self { job, outcome: oneshot::channel().0, store: Arc::clone(&store.inner) }
+    }
+
     /// Whether it is to be written. A claim alone whose caller has given up is not: what it was for will not happen, so that
     /// the request is as good as never sent, and others need not wait for it. A row is evidence of what was tried, and stays.
     fn counts(&self) -> bool {
         !(self.job.events.is_empty() && self.outcome.is_closed())
-    }
-
-    pub(super) fn has_change(&self) -> bool {
-        self.job.work.is_some()
     }
 
     /// The caller may have given up, which changes nothing.
@@ -301,7 +421,7 @@ impl Waiting {
 
 impl Inner {
     /// Commits a group, and returns what became of each call.
-    async fn write_group(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
+    pub(super) async fn write_group(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
         let jobs: Vec<&Job> = group.iter().map(|waiting| &waiting.job).collect();
         if let Some(settled) = self.write_jobs_at_once(&jobs).await? {
             return Ok(settled);
@@ -318,7 +438,8 @@ impl Inner {
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
-        let job = Job { claim, events: vec![event], decided_under, since: SinceBoot::now(), work: None };
+        let events = vec![WrittenEvent::of(event)];
+        let job = Job { claim, events, decided_under, since: SinceBoot::now(), work: None };
         let settled = self.write_jobs(transaction, &[&job]).await?;
         Ok(settled.first().copied().unwrap_or(Settled::Stale))
     }
@@ -330,25 +451,17 @@ impl Inner {
     ) -> Result<Vec<Settled>, StoreError> {
         // First of all: a change that was answered before one of these calls came is seen here.
         let revisions = self.revisions_of(&transaction, jobs).await?;
-        let holds: Vec<bool> = jobs.iter().map(|job| job.holds(&revisions)).collect();
+        let holds = Job::that_hold(jobs, &revisions);
         // Before the chain is taken: a claim may wait for another replica's, and changes need not wait with it.
-        let standing = jobs.iter().zip(&holds).filter(|(_, holds)| **holds).map(|(job, _)| job);
-        let claims: Vec<_> = standing.filter_map(|job| job.claim.as_ref()).collect();
+        let claims = Job::claims(jobs, &holds);
         let mut claimed = self.nonces.claim(&transaction, &claims).await?;
-        let settled = jobs.iter().zip(&holds).map(|(job, holds)| match &job.claim {
-            _ if !holds => Settled::Stale,
-            // Of equal claims of one group the first one has it.
-            Some(claim) if !claimed.take(claim) => Settled::NonceUsed,
-            _ => Settled::Committed,
-        });
-        let settled: Vec<Settled> = settled.collect();
+        let settled = Job::settled(jobs, &holds, &mut claimed);
         let written = self.make_changes(&transaction, jobs, &settled).await?;
-        let written = jobs.iter().zip(&written).filter(|(_, written)| **written);
-        let events: Vec<&AuditEvent> = written.flat_map(|(job, _)| &job.events).collect();
+        let events = Job::events(jobs, &written);
         if events.is_empty() {
             transaction.commit().await.map_err(StoreError::at(COMMIT))?;
         } else {
-            self.audit.append_and_commit(transaction, events).await?;
+            self.audit.append_and_commit(transaction, &events).await?;
         }
         claimed.committed();
         Ok(settled)
@@ -360,19 +473,23 @@ impl Inner {
         transaction: &DatabaseTransaction,
         jobs: &[&Job],
     ) -> Result<BTreeMap<AccountId, Revisions>, StoreError> {
-        let under = jobs.iter().flat_map(|job| job.decided_under.iter());
-        let accounts: BTreeSet<&AccountId> = under.map(|(account, _)| account).collect();
+        let accounts = Job::accounts(jobs);
         if accounts.is_empty() {
             return Ok(BTreeMap::new());
         }
         let revisions = revision_rows::of_accounts(transaction, &accounts).await?;
-        for (account, revision) in &revisions {
-            self.facts.correct(account, *revision);
-        }
+        self.correct(&revisions);
         Ok(revisions)
     }
 
-    fn blames_a_row(&self, error: &StoreError) -> bool {
+    /// Takes in the revisions that a group has read.
+    pub(super) fn correct(&self, revisions: &BTreeMap<AccountId, Revisions>) {
+        for (account, revision) in revisions {
+            self.facts.correct(account, *revision);
+        }
+    }
+
+    pub(super) fn blames_a_row(&self, error: &StoreError) -> bool {
         match error {
             StoreError::Unavailable { source, .. } => self.connections.dialect().blames_a_row(source),
             _ => false,

@@ -16,7 +16,7 @@ use domain::audit::AuditEvent;
 use domain::decided_under::DecidedUnder;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::group_commit::{Job, Settled, Waiting};
+use super::group_commit::{Job, Settled};
 use super::{Inner, NonceClaim, Permitted, Revision, Store, Work};
 use crate::StoreError;
 use crate::dialect::{wait_briefly_for_locks, wait_for_locks_as_usual};
@@ -185,7 +185,7 @@ impl Inner {
         jobs: &[&Job],
         settled: &[Settled],
     ) -> Result<Vec<bool>, StoreError> {
-        let mut written: Vec<bool> = settled.iter().map(|settled| *settled == Settled::Committed).collect();
+        let mut written = Job::that_leave_rows(settled);
         let mut works: Vec<(usize, &dyn GroupWork)> = Vec::new();
         for (index, job) in jobs.iter().enumerate().filter(|(index, _)| written[*index]) {
             works.extend(job.work.as_deref().map(|work| (index, work)));
@@ -265,9 +265,14 @@ async fn savepoint(transaction: &DatabaseTransaction, statement: &str) -> Result
     transaction.execute_unprepared(statement).await.map(drop).map_err(StoreError::at("set a savepoint"))
 }
 
+/// A call that may change something.
+pub(super) trait MayChange {
+    fn has_change(&self) -> bool;
+}
+
 /// Those with changes, until their group's turn comes.
-pub(super) struct WithChanges {
-    waiting: VecDeque<Waiting>,
+pub(super) struct WithChanges<C> {
+    waiting: VecDeque<C>,
     pace: Arc<Pace>,
 }
 
@@ -277,7 +282,7 @@ pub(super) struct Pace {
     nanos: AtomicU64,
 }
 
-impl WithChanges {
+impl<C> WithChanges<C> {
     pub(super) fn new(pace: Arc<Pace>) -> Self {
         Self { waiting: VecDeque::new(), pace }
     }
@@ -287,12 +292,15 @@ impl WithChanges {
     }
 
     /// Takes those with changes out of those that have come.
-    pub(super) fn take_from(&mut self, come: &mut Vec<Waiting>) {
+    pub(super) fn take_from(&mut self, come: &mut Vec<C>)
+    where
+        C: MayChange,
+    {
         self.waiting.extend(come.extract_if(.., |waiting| waiting.has_change()));
     }
 
     /// As many as can be made in a moment.
-    pub(super) fn next(&mut self) -> Vec<Waiting> {
+    pub(super) fn next(&mut self) -> Vec<C> {
         let most = self.waiting.len().min(self.pace.at_once());
         self.waiting.drain(..most).collect()
     }

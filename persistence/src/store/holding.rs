@@ -14,10 +14,17 @@ use super::group_commit::{PATIENCE, Settled};
 use super::{NonceClaim, Store, to_its_end};
 use crate::StoreError;
 use crate::rows::revision_rows;
+use crate::turn::Turn;
 
 /// The transaction that holds the revisions, until something is done in it.
 #[derive(Clone)]
-pub(super) struct Held(Arc<Mutex<Option<DatabaseTransaction>>>);
+pub(super) struct Held(Arc<Mutex<Option<HeldTransaction>>>);
+
+/// A transaction, with the turn to write: whoever ends the one gives up the other.
+pub(super) struct HeldTransaction {
+    pub(super) transaction: DatabaseTransaction,
+    pub(super) turn: Option<Turn>,
+}
 
 impl Store {
     /// Runs a call, with a store of its own, while nobody changes what decides in these accounts. The first change that the
@@ -45,7 +52,7 @@ impl Store {
         let own = Store { inner: Arc::clone(&self.inner), held: Some(held.clone()) };
         let mut call = pin!(call(&own));
         let running = call.as_mut();
-        let done = self.inner.connections.write(async |transaction: DatabaseTransaction| {
+        let done = self.inner.connections.write_in_turn(async |transaction: DatabaseTransaction, turn| {
             let mut ordered: Vec<_> = accounts.iter().map(|(account, _)| account).collect();
             ordered.sort();
             for account in ordered {
@@ -53,11 +60,11 @@ impl Store {
                 let revision = revision.map_err(|error| self.outdated_if_undone(error))?;
                 self.inner.facts.correct(account, revision);
             }
-            held.put(transaction).await;
+            held.put(HeldTransaction { transaction, turn }).await;
             let done = tokio::time::timeout(limit, running).await.ok();
             match held.take().await {
                 Some(unused) => {
-                    unused.rollback().await.map_err(StoreError::at("end a transaction"))?;
+                    unused.transaction.rollback().await.map_err(StoreError::at("end a transaction"))?;
                     done.map(Some).ok_or(StoreError::Outdated)
                 }
                 None => Ok(done),
@@ -72,7 +79,7 @@ impl Store {
     }
 
     /// The transaction in which the next thing is to be done, if this store holds one.
-    pub(super) async fn take_held(&self) -> Option<DatabaseTransaction> {
+    pub(super) async fn take_held(&self) -> Option<HeldTransaction> {
         match &self.held {
             Some(held) => held.take().await,
             None => None,
@@ -83,15 +90,17 @@ impl Store {
     /// waiting: a commit that was left half done would stand in the way of whoever writes to the chain next.
     pub(super) async fn settle_held(
         &self,
-        transaction: DatabaseTransaction,
+        held: HeldTransaction,
         claim: Option<NonceClaim>,
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
         let own = self.clone();
         let settling = tokio::spawn(async move {
+            let HeldTransaction { transaction, turn } = held;
             let settled = own.inner.settle_in(transaction, claim, event, decided_under);
             let settled = own.inner.connections.write_begun(settled).await;
+            drop(turn);
             settled.map_err(|error| own.outdated_if_undone(error))
         });
         to_its_end(settling).await
@@ -112,11 +121,11 @@ impl Store {
 }
 
 impl Held {
-    async fn put(&self, transaction: DatabaseTransaction) {
+    async fn put(&self, transaction: HeldTransaction) {
         *self.0.lock().await = Some(transaction);
     }
 
-    async fn take(&self) -> Option<DatabaseTransaction> {
+    async fn take(&self) -> Option<HeldTransaction> {
         self.0.lock().await.take()
     }
 }

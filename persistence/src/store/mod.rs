@@ -26,6 +26,7 @@ mod control_policies;
 mod deciding;
 mod facts;
 mod group_commit;
+mod group_thread;
 mod group_work;
 mod groups;
 mod holding;
@@ -302,12 +303,13 @@ impl Store {
         keys: Arc<ServerKeys>,
     ) -> Result<Self, StoreError> {
         let revision = revision_rows::of_all(connections.reader()).await?;
+        let groups = group_commit::GroupCommit::start(&connections)?;
         let inner = Arc::new(Inner {
             connections,
             keys,
             compiled: CompiledPolicies::new(),
             audit: audit::AuditWriter::new(),
-            groups: group_commit::GroupCommit::start(),
+            groups,
             nonces,
             link_notes: link_notes::LinkNotes::start(),
             in_force: in_force::AccountsInForce::default(),
@@ -400,9 +402,10 @@ impl Store {
         let (own, held) = (self.clone(), self.take_held().await);
         let running = tokio::spawn(async move {
             let (inner, permitted, audit) = (&own.inner, &permitted, &audit);
-            if let Some(transaction) = held {
+            if let Some(holding::HeldTransaction { transaction, turn }) = held {
                 let change = inner.change_in(transaction, permitted, revision, audit, work);
                 let made = inner.connections.write_begun(change).await;
+                drop(turn);
                 return made.map_err(|error| own.outdated_if_undone(error));
             }
             let once = move || inner.transact_once(permitted, revision, audit, work.clone());

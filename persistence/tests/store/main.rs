@@ -25,6 +25,7 @@ mod deciding;
 mod filtered_lists;
 mod group_commit;
 mod group_statement;
+mod group_thread;
 mod group_work;
 mod groups;
 mod holding;
