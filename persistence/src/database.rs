@@ -15,6 +15,7 @@ use sea_orm::{
 use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
 use tokio::task::JoinHandle;
 
+use crate::checkpoints::Checkpoints;
 use crate::dialect::group_statement::{Group, GroupStatement, Written};
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::durability::Durability;
@@ -159,6 +160,7 @@ pub(crate) struct Connections {
 struct WrittenFile {
     path: PathBuf,
     turns: Turns,
+    _checkpoints: Checkpoints,
 }
 
 impl Connections {
@@ -244,7 +246,11 @@ impl Connections {
             statement: None,
             writer,
             reader: Reader { dialect, pool: Arc::new(Pool::reading_file(reader)) },
-            file: Some(WrittenFile { path: file.to_owned(), turns }),
+            file: Some(WrittenFile {
+                path: file.to_owned(),
+                _checkpoints: Checkpoints::keep(file.to_owned(), turns.clone()),
+                turns,
+            }),
             url: url.clone(),
         }
     }

@@ -68,6 +68,7 @@
 
 mod audit;
 mod changes;
+mod checkpoints;
 mod compiled_policies;
 mod connecting;
 mod continuity;

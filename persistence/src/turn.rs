@@ -8,41 +8,77 @@
 //! index of nonces, then the chain). Whoever has it waits for nobody who waits for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// About as many rows as a change writes.
+const OF_A_CHANGE: usize = 16;
+/// After so many rows somebody looks how long the write-ahead log is.
+const MUCH: usize = 1_024;
 
 /// Gives one writer at a time its turn, in the order in which they come.
 #[derive(Clone)]
 pub(crate) struct Turns {
     free: Arc<Semaphore>,
+    written: Arc<Written>,
+}
+
+#[derive(Default)]
+struct Written {
+    rows: AtomicUsize,
+    much: Notify,
 }
 
 /// A turn, until it is dropped.
 pub(crate) struct Turn {
     _permit: OwnedSemaphorePermit,
+    written: Arc<Written>,
+    rows: usize,
 }
 
 impl Turns {
     pub(crate) fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(1)) }
+        Self { free: Arc::new(Semaphore::new(1)), written: Arc::default() }
     }
 
-    fn begun(permit: OwnedSemaphorePermit) -> Turn {
-        Turn { _permit: permit }
+    /// Returns once much was written since it last returned.
+    pub(crate) async fn much_was_written(&self) {
+        self.written.much.notified().await;
+    }
+
+    fn begun(&self, permit: OwnedSemaphorePermit) -> Turn {
+        Turn { _permit: permit, written: Arc::clone(&self.written), rows: OF_A_CHANGE }
     }
 
     /// Waits for the next turn.
     pub(crate) async fn take(&self) -> Turn {
         let permit = Arc::clone(&self.free).acquire_owned().await;
-        Self::begun(permit.expect("it is never closed"))
+        self.begun(permit.expect("it is never closed"))
     }
 
     /// The same, on a thread that runs no tasks.
     pub(crate) fn take_blocking(&self, runtime: &Handle) -> Turn {
         match Arc::clone(&self.free).try_acquire_owned() {
-            Ok(permit) => Self::begun(permit),
+            Ok(permit) => self.begun(permit),
             Err(_) => runtime.block_on(self.take()),
+        }
+    }
+}
+
+impl Turn {
+    /// Says how many rows are written in it, about.
+    pub(crate) fn writes(&mut self, rows: usize) {
+        self.rows = rows;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let before = self.written.rows.fetch_add(self.rows, Ordering::Relaxed);
+        if before / MUCH != before.wrapping_add(self.rows) / MUCH {
+            self.written.much.notify_one();
         }
     }
 }

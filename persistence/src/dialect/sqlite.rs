@@ -80,9 +80,10 @@ fn options(
     quiet(options)
 }
 
-/// What is committed is evidence: it must survive a loss of power.
+/// What is committed is evidence: it must survive a loss of power. Checkpoints are made beside those who commit
+/// (`crate::checkpoints`).
 fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options.synchronous(SqliteSynchronous::Full)
+    options.synchronous(SqliteSynchronous::Full).pragma("wal_autocheckpoint", "0")
 }
 
 /// The settings of a connection under which its commits can be lost. Each begins with durable ones, but SQLite may be built

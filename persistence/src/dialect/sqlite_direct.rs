@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::error::COMMIT;
 
 /// As durable as the driver's connection that writes (`sqlite::writer`).
-const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0";
 
 /// A connection that writes.
 pub(crate) struct Direct(Connection);
@@ -26,6 +26,23 @@ pub(crate) struct DirectTransaction<'c>(&'c Connection);
 
 /// A statement that is run once for each row.
 pub(crate) struct ForEachRow<'c>(CachedStatement<'c>);
+
+/// What is done with the write-ahead log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Checkpoint {
+    /// Nothing.
+    Look,
+    /// As much of it is copied into the file as can be without waiting for anybody.
+    BesideOthers,
+}
+
+/// The write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) pages: i64,
+    /// How many of them have been copied into the file.
+    pub(crate) copied: i64,
+}
 
 /// A value of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +75,15 @@ impl Direct {
     /// Whether it is between transactions, so that another one can be begun.
     pub(crate) fn is_free(&self) -> bool {
         self.0.is_autocommit()
+    }
+
+    pub(crate) fn checkpoint(&self, checkpoint: Checkpoint) -> Result<Log, StoreError> {
+        let pragma = match checkpoint {
+            Checkpoint::Look => "PRAGMA wal_checkpoint = NOOP",
+            Checkpoint::BesideOthers => "PRAGMA wal_checkpoint = PASSIVE",
+        };
+        let log = self.0.query_row(pragma, (), |row| Ok(Log { pages: row.get(1)?, copied: row.get(2)? }));
+        log.map_err(of_driver).map_err(StoreError::at("copy its write-ahead log"))
     }
 
     /// Begins a transaction that writes.
@@ -245,7 +271,9 @@ mod tests {
     async fn its_commits_are_as_durable_as_the_drivers() {
         let folder = tempfile::tempdir().unwrap();
         let direct = made(folder.path()).await;
-        for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10_000)] {
+        for (pragma, value) in
+            [("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10_000), ("wal_autocheckpoint", 0)]
+        {
             let is: i64 = direct.0.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
             assert_eq!(is, value, "{pragma}");
         }

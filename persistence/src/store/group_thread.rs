@@ -99,7 +99,8 @@ impl GroupThread {
     /// Commits a group that needs nothing but this; otherwise nothing is written, and it is `None`.
     fn write_plainly(&mut self, store: &Inner, part: &[Waiting]) -> Result<Option<Vec<Settled>>, StoreError> {
         let jobs: Vec<&Job> = part.iter().map(|waiting| &waiting.job).collect();
-        let _turn = self.turns.take_blocking(&self.runtime);
+        let mut turn = self.turns.take_blocking(&self.runtime);
+        turn.writes(part.len());
         // One that could not be rolled back is closed, which does it.
         self.connection.take_if(|connection| !connection.is_free());
         let connection = match &mut self.connection {
