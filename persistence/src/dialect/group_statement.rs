@@ -77,7 +77,7 @@ pub(crate) struct Group<'g> {
     /// In the order of their hashes, so that replicas wait for one another, and never in a circle.
     pub(crate) claims: &'g BTreeMap<[u8; 32], &'g NonceClaim>,
     pub(crate) writer_id: &'g str,
-    pub(crate) rows: &'g [(Link, &'g WrittenEvent)],
+    pub(crate) rows: &'g [(Link, &'g Arc<WrittenEvent>)],
 }
 
 /// What became of a group.
@@ -162,7 +162,7 @@ impl GroupStatement {
 
 fn statement<'g>(group: &Group<'g>) -> QueryScalar<'g, Postgres, bool, PgArguments> {
     let Group { decided_under, claims, writer_id, rows } = *group;
-    let events = || rows.iter().map(|(_, event)| *event);
+    let events = || rows.iter().map(|(_, event)| event.as_ref());
     sqlx::query_scalar(STATEMENT)
         .bind(decided_under.keys().map(|account| account.as_str()).bind_iter())
         .bind(decided_under.values().map(|under| under.account).bind_iter())

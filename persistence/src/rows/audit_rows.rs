@@ -1,5 +1,7 @@
 //! Table `audit_events`: append-only, one hash chain for each writer.
 
+use std::sync::Arc;
+
 use domain::Timestamp;
 use domain::audit::{AuditDecision, AuditEvent};
 use sea_orm::{
@@ -52,9 +54,9 @@ pub(super) mod row {
 pub(crate) async fn insert_all(
     transaction: &DatabaseTransaction,
     writer_id: &str,
-    events: &[(Link, &WrittenEvent)],
+    events: &[(Link, &Arc<WrittenEvent>)],
 ) -> Result<(), StoreError> {
-    let values = |(link, event): &(Link, &WrittenEvent)| {
+    let values = |(link, event): &(Link, &Arc<WrittenEvent>)| {
         columns(writer_id, link, &hex::encode(link.chain), event).map(Value::from)
     };
     ROWS.insert(transaction, events, values).await.map_err(StoreError::at("write an audit row"))
@@ -64,7 +66,7 @@ pub(crate) async fn insert_all(
 pub(crate) fn insert_all_directly(
     transaction: &DirectTransaction<'_>,
     writer_id: &str,
-    events: &[(Link, &WrittenEvent)],
+    events: &[(Link, &Arc<WrittenEvent>)],
 ) -> Result<(), StoreError> {
     let insert = || {
         let mut insert = ROWS.one_by_one(transaction)?;

@@ -2,7 +2,7 @@
 //! gaps, and links every row to the previous one (`audit::chain`).
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use domain::AccountId;
@@ -13,6 +13,7 @@ use domain::gate::Granted;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
+use super::audit_recent::Recent;
 use super::{NonceClaim, Store};
 use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::event::WrittenEvent;
@@ -30,6 +31,8 @@ pub(super) struct AuditWriter {
     pub(super) origin: OnceLock<String>,
     /// Notified of each row that was committed.
     pub(super) written: Notify,
+    /// What the export has not come to.
+    pub(super) recent: Recent,
 }
 
 /// The chain that is being written.
@@ -140,7 +143,11 @@ impl OwnChain {
 
     /// Links events to the last link. The chain is in doubt until their commit is known: from here to there, any failure may
     /// leave either all of the rows or none.
-    fn try_after<'e>(&mut self, last: Link, events: &[&'e WrittenEvent]) -> Vec<(Link, &'e WrittenEvent)> {
+    fn try_after<'e>(
+        &mut self,
+        last: Link,
+        events: &[&'e Arc<WrittenEvent>],
+    ) -> Vec<(Link, &'e Arc<WrittenEvent>)> {
         let mut tried = last;
         let links = events.iter().map(|event| {
             tried = next_link(tried, event);
@@ -156,7 +163,7 @@ impl OwnChain {
     }
 
     /// Notes that these are committed.
-    fn committed(&mut self, links: &[(Link, &WrittenEvent)]) {
+    fn committed(&mut self, links: &[(Link, &Arc<WrittenEvent>)]) {
         if let Some((last, _)) = links.last() {
             self.head = Head::Known(*last);
         }
@@ -165,7 +172,12 @@ impl OwnChain {
 
 impl AuditWriter {
     pub(super) fn new() -> Self {
-        Self { chain: Mutex::new(OwnChain::fresh()), origin: OnceLock::new(), written: Notify::new() }
+        Self {
+            chain: Mutex::new(OwnChain::fresh()),
+            origin: OnceLock::new(),
+            written: Notify::new(),
+            recent: Recent::default(),
+        }
     }
 
     /// Locks the chain: nobody else writes to it while the guard is held.
@@ -178,7 +190,7 @@ impl AuditWriter {
     pub(super) async fn append_and_commit(
         &self,
         transaction: DatabaseTransaction,
-        events: &[&WrittenEvent],
+        events: &[&Arc<WrittenEvent>],
     ) -> Result<(), StoreError> {
         let own = self.chain.lock().await;
         self.append_in_turn(own, transaction, events).await
@@ -193,7 +205,7 @@ impl AuditWriter {
         connections: &Connections,
         decided_under: &BTreeMap<&AccountId, Under>,
         claims: &BTreeMap<[u8; 32], &NonceClaim>,
-        events: &[&WrittenEvent],
+        events: &[&Arc<WrittenEvent>],
     ) -> Result<Option<Written>, StoreError> {
         if events.is_empty() {
             let group = Group { decided_under, claims, writer_id: "", rows: &[] };
@@ -205,14 +217,10 @@ impl AuditWriter {
         let group = Group { decided_under, claims, writer_id: &own.writer_id, rows: &links };
         let written = connections.write_group_at_once(&group).await?;
         match written {
-            Written::Committed => own.committed(&links),
+            Written::Committed => self.committed(own, &links),
             // The statement, or nothing, was answered, and wrote nothing.
             Written::Outdated | Written::Unreachable => own.head = Head::Known(last),
             Written::Undone => {}
-        }
-        drop(own);
-        if written == Written::Committed {
-            self.written.notify_one();
         }
         Ok(Some(written))
     }
@@ -222,16 +230,14 @@ impl AuditWriter {
     pub(super) fn append_and_commit_directly(
         &self,
         transaction: DirectTransaction<'_>,
-        events: &[&WrittenEvent],
+        events: &[&Arc<WrittenEvent>],
     ) -> Result<bool, StoreError> {
         let mut own = self.chain.blocking_lock();
         let Some(last) = own.known_head() else { return Ok(false) };
         let links = own.try_after(last, events);
         audit_rows::insert_all_directly(&transaction, &own.writer_id, &links)?;
         transaction.commit()?;
-        own.committed(&links);
-        drop(own);
-        self.written.notify_one();
+        self.committed(own, &links);
         Ok(true)
     }
 
@@ -242,17 +248,28 @@ impl AuditWriter {
         transaction: DatabaseTransaction,
         events: &[AuditEvent],
     ) -> Result<(), StoreError> {
-        let events: Vec<WrittenEvent> = events.iter().cloned().map(WrittenEvent::of).collect();
-        let events: Vec<&WrittenEvent> = events.iter().collect();
+        let events: Vec<_> = events.iter().cloned().map(WrittenEvent::of).map(Arc::new).collect();
+        let events: Vec<_> = events.iter().collect();
         let own = self.chain.lock().await;
         connections.write_last(self.append_in_turn(own, transaction, &events)).await
+    }
+
+    /// Notes that these are committed, and tells the export.
+    fn committed(&self, mut own: MutexGuard<'_, OwnChain>, links: &[(Link, &Arc<WrittenEvent>)]) {
+        own.committed(links);
+        // Without an export nobody would take them.
+        if self.origin.get().is_some() {
+            self.recent.add(&own.writer_id, links);
+        }
+        drop(own);
+        self.written.notify_one();
     }
 
     async fn append_in_turn(
         &self,
         mut own: MutexGuard<'_, OwnChain>,
         transaction: DatabaseTransaction,
-        events: &[&WrittenEvent],
+        events: &[&Arc<WrittenEvent>],
     ) -> Result<(), StoreError> {
         let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
         let links = own.try_after(last, events);
@@ -262,9 +279,7 @@ impl AuditWriter {
         }
         audit_rows::insert_all(&transaction, &own.writer_id, &links).await?;
         transaction.commit().await.map_err(StoreError::at(COMMIT))?;
-        own.committed(&links);
-        drop(own);
-        self.written.notify_one();
+        self.committed(own, &links);
         Ok(())
     }
 }

@@ -178,8 +178,13 @@ impl Store {
         let (mut after, mut lines) = (position(log, writer).events, 0);
         // Rows after the head that was read are left to the next round, or one writer could keep all others waiting.
         while after < writer.head.events {
-            let reader = self.inner.connections.reader();
-            let rows = audit_rows::of_writer(reader, &writer.writer_id, column(after), BATCH).await?;
+            let rows = match self.inner.audit.recent.take_after(&writer.writer_id, after, BATCH) {
+                Some(rows) => rows,
+                None => {
+                    let reader = self.inner.connections.reader();
+                    audit_rows::of_writer(reader, &writer.writer_id, column(after), BATCH).await?
+                }
+            };
             let Some(last) = rows.last().map(|row| row.sequence) else { break };
             lines += rows.len() as u64;
             let first = rows.first().map_or(last, |row| row.sequence);

@@ -62,7 +62,8 @@ pub(super) type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
 /// What a call leaves behind.
 pub(super) struct Job {
     pub(super) claim: Option<NonceClaim>,
-    pub(super) events: Vec<WrittenEvent>,
+    /// Shared with the export.
+    pub(super) events: Vec<Arc<WrittenEvent>>,
     pub(super) decided_under: DecidedUnder,
     since: SinceBoot,
     /// What it changes. Its rows are written only if that is made.
@@ -263,7 +264,7 @@ impl Store {
         work: Option<Arc<dyn GroupWork>>,
     ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
-        let events = events.into_iter().map(WrittenEvent::of).collect();
+        let events = events.into_iter().map(WrittenEvent::of).map(Arc::new).collect();
         let job = Job { claim, events, decided_under, since: SinceBoot::now(), work };
         let waiting = Waiting { job, outcome: sender, store: Arc::clone(&self.inner) };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
@@ -368,7 +369,7 @@ impl Job {
     }
 
     /// The rows of those that leave them.
-    pub(super) fn events<'j>(jobs: &[&'j Self], written: &[bool]) -> Vec<&'j WrittenEvent> {
+    pub(super) fn events<'j>(jobs: &[&'j Self], written: &[bool]) -> Vec<&'j Arc<WrittenEvent>> {
         let written = jobs.iter().zip(written).filter(|(_, written)| **written);
         written.flat_map(|(job, _)| &job.events).collect()
     }
@@ -402,7 +403,7 @@ impl Waiting {
         events: Vec<AuditEvent>,
         decided_under: DecidedUnder,
     ) -> Self {
-        let events = events.into_iter().map(WrittenEvent::of).collect();
+        let events = events.into_iter().map(WrittenEvent::of).map(Arc::new).collect();
         let job = Job { claim, events, decided_under, since: SinceBoot::now(), work: None };
         Self { job, outcome: oneshot::channel().0, store: Arc::clone(&store.inner) }
     }
@@ -438,7 +439,7 @@ impl Inner {
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
-        let events = vec![WrittenEvent::of(event)];
+        let events = vec![Arc::new(WrittenEvent::of(event))];
         let job = Job { claim, events, decided_under, since: SinceBoot::now(), work: None };
         let settled = self.write_jobs(transaction, &[&job]).await?;
         Ok(settled.first().copied().unwrap_or(Settled::Stale))

@@ -15,6 +15,7 @@ mod audit_kept;
 mod audit_kept_verify;
 mod audit_pruned;
 mod audit_pruning;
+mod audit_recent;
 mod audit_verify;
 mod audit_vouched;
 mod before_principal;

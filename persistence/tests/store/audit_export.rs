@@ -13,7 +13,7 @@ use persistence::{
 };
 use tempfile::TempDir;
 
-use test_facts::{Backend, DAY, World, account, at, event, on_both, until_async};
+use test_facts::{Backend, DAY, World, account, as_operator, at, event, instance, on_both, until_async};
 
 on_both!(
     every_row_and_anchor_is_one_line_and_the_files_are_private,
@@ -425,4 +425,29 @@ async fn many_rows_are_exported_in_batches(world: World) {
     let mut file = fs::File::options().append(true).open(files(&folder).remove(0)).unwrap();
     writeln!(file, "{{}}").unwrap();
     assert_eq!(check(&world, &folder).verification.findings.len(), 1);
+}
+
+/// Rows are exported as they were written, and not as the database has them by then; only those of others are read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_rows_are_not_read_back() {
+    let world = World::new(Backend::Sqlite).await;
+    let (_kept, folder) = folder();
+    let store = exporting(&world, &folder).await;
+    // The beginning of a chain, a row after it, and a change.
+    record(&store, 1).await;
+    record(&store, 2).await;
+    let tags = vec![("env".parse().unwrap(), "v".parse().unwrap())];
+    let (operator, on, audit) = (as_operator(&account()), instance("web1"), event(&account(), "Tag"));
+    store.tag_instance(&operator, &on, Vec::new(), tags, audit).await.unwrap();
+    record(&world.store, 3).await;
+    world.database.execute("DROP TRIGGER audit_events_unchanged").await;
+    world.database.execute("UPDATE audit_events SET user_agent = 'forged'").await;
+    assert_eq!(store.export_audit(at(0)).await.unwrap(), 4);
+    let text = fs::read_to_string(files(&folder).remove(0)).unwrap();
+    let forged: Vec<&str> = text.lines().filter(|line| line.contains("forged")).collect();
+    assert!(matches!(forged.as_slice(), [of_another] if of_another.contains("\"Sequence\":1,")), "{text}");
+    // What follows rows that were exported follows them in memory too.
+    record(&store, 4).await;
+    assert_eq!(store.export_audit(at(0)).await.unwrap(), 1);
+    assert_eq!(lines(&folder).len(), 5);
 }
