@@ -27,8 +27,11 @@ impl Checkpoints {
     pub(crate) fn keep(file: PathBuf, turns: Turns) -> Self {
         Self(tokio::spawn(async move {
             let mut keeper = Keeper::every(PAGES);
-            loop {
+            // Those who began and ended before much was written each left a little.
+            if !is_long(&file).await {
                 turns.much_was_written().await;
+            }
+            loop {
                 if let Err(error) = keeper.look(&file, &turns).await {
                     // Nothing is lost; the log is longer, and is tried again.
                     tracing::warn!(
@@ -36,6 +39,7 @@ impl Checkpoints {
                         "SQLite's write-ahead log could not be copied into the file"
                     );
                 }
+                turns.much_was_written().await;
             }
         }))
     }
@@ -45,6 +49,14 @@ impl Drop for Checkpoints {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Whether the log's file has room for so much that it may be due.
+async fn is_long(file: &Path) -> bool {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let bytes = tokio::fs::metadata(log).await.map_or(0, |log| log.len());
+    i64::try_from(bytes / 4_096).is_ok_and(|pages| pages >= PAGES)
 }
 
 struct Keeper {
@@ -166,6 +178,23 @@ mod tests {
         );
         let rows = made.query_one_raw(count()).await.unwrap().unwrap();
         assert_eq!(number(&rows), written);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_long_log_that_others_left_is_copied_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hansard.db");
+        let made = sqlite::making_writer(&file).await.unwrap();
+        let many = format!("CREATE TABLE t AS SELECT zeroblob({}) AS x", (PAGES + 10) * 4_096);
+        made.execute_unprepared(&many).await.unwrap();
+        let look = Direct::open(&file).unwrap();
+        let left = look.checkpoint(Checkpoint::Look).unwrap();
+        assert!(left.pages > PAGES && left.copied == 0, "{left:?}");
+        let _keeping = Checkpoints::keep(file, Turns::new());
+        let all = Log { copied: left.pages, ..left };
+        while look.checkpoint(Checkpoint::Look).unwrap() != all {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn count() -> sea_orm::Statement {
