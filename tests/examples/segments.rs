@@ -170,14 +170,21 @@ impl Agent {
         self.next.1 = reply["NextGrant"].take();
     }
 
+    /// A machine that is busy with something else has calls wait for longer than they may. As the agent does, each is made
+    /// again then, with a token of its own.
     async fn post(&mut self, path: &str, body: &Value) -> Value {
         let body = body.to_string();
-        let claims = AgentClaims::new("POST", path, body.as_bytes(), SystemClock.now().as_millis()).unwrap();
-        let bearer = format!("authorization: Bearer {}\r\n", claims.sign(&self.id, &self.key).unwrap());
-        let reply =
-            exchange(&mut self.stream, &request(self.address, "POST", path, &bearer, body.as_bytes())).await;
-        assert!(reply["Code"].is_null(), "{reply}");
-        reply
+        loop {
+            let now = SystemClock.now().as_millis();
+            let claims = AgentClaims::new("POST", path, body.as_bytes(), now).unwrap();
+            let bearer = format!("authorization: Bearer {}\r\n", claims.sign(&self.id, &self.key).unwrap());
+            let call = request(self.address, "POST", path, &bearer, body.as_bytes());
+            let reply = exchange(&mut self.stream, &call).await;
+            if reply["Retryable"] != true {
+                assert!(reply["Code"].is_null(), "{reply}");
+                return reply;
+            }
+        }
     }
 }
 
