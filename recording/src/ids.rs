@@ -42,12 +42,41 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// The text of an identifier, in place. A call clones dozens of them, and none of these clones is to cost a piece of the heap.
+/// Behind the text there are zeros, which no identifier contains, so that bytes compare as texts do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Text<const MOST: usize> {
+    bytes: [u8; MOST],
+    length: u8,
+}
+
+impl<const MOST: usize> Text<MOST> {
+    /// `None` for a text that is longer.
+    fn of(text: &str) -> Option<Self> {
+        let mut bytes = [0; MOST];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self { bytes, length: u8::try_from(text.len()).ok()? })
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length.into()]).expect("it was made of a text")
+    }
+}
+
+impl<const MOST: usize> fmt::Debug for Text<MOST> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(formatter)
+    }
+}
+
 macro_rules! identifiers {
-    ($($(#[$documentation:meta])+ $name:ident, $kind:literal, $allowed:expr, $pattern:literal, $accepts:expr;)+) => {$(
+    ($(
+        $(#[$documentation:meta])+ $name:ident, $most:literal, $kind:literal, $allowed:expr, $pattern:literal, $accepts:expr;
+    )+) => {$(
         $(#[$documentation])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Text<$most>);
 
         impl $name {
             /// The same rule as a regular expression (ECMA-262), for documents.
@@ -59,23 +88,20 @@ macro_rules! identifiers {
             /// The text is not of this kind; the error says what is allowed.
             pub fn parse(text: &str) -> Result<Self, InvalidIdentifier> {
                 let accepts: fn(&[u8]) -> bool = $accepts;
-                if accepts(text.as_bytes()) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(InvalidIdentifier::new($kind, rule($allowed, text), text))
-                }
+                let accepted = accepts(text.as_bytes()).then(|| Text::of(text)).flatten();
+                accepted.map(Self).ok_or_else(|| InvalidIdentifier::new($kind, rule($allowed, text), text))
             }
 
             /// The identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(&self.0)
+                formatter.write_str(self.as_str())
             }
         }
 
@@ -97,13 +123,13 @@ macro_rules! identifiers {
 
         impl From<$name> for String {
             fn from(identifier: $name) -> Self {
-                identifier.0
+                identifier.as_str().to_owned()
             }
         }
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
     )+};
@@ -111,17 +137,17 @@ macro_rules! identifiers {
 
 identifiers! {
     /// An account. 16 digits beginning with 1 stay exact in every client's JSON numbers.
-    AccountId, "an account id", "it has 16 digits and begins with 1", "^1[0-9]{15}$", is_account;
+    AccountId, 16, "an account id", "it has 16 digits and begins with 1", "^1[0-9]{15}$", is_account;
     /// An instance: a machine whose sessions are recorded.
-    InstanceId, "an instance id", "it is 1 to 8 lower-case letters, a hyphen, and 1 to 60 letters or digits",
+    InstanceId, 69, "an instance id", "it is 1 to 8 lower-case letters, a hyphen, and 1 to 60 letters or digits",
         "^[a-z]{1,8}-[A-Za-z0-9]{1,60}$", is_instance;
     /// A region. It becomes part of host names, so nothing else may stand in it.
-    Region, "a region", REGION_RULE, "^[a-z]{2}-[a-z0-9-]{1,30}$", is_region;
+    Region, 33, "a region", REGION_RULE, "^[a-z]{2}-[a-z0-9-]{1,30}$", is_region;
     /// A recorded session. An identifier that is listed and stored in the clear, never a credential.
-    TerminalSessionToken, "a terminal session token", "it has 32 lower-case hexadecimal digits", "^[0-9a-f]{32}$",
+    TerminalSessionToken, 32, "a terminal session token", "it has 32 lower-case hexadecimal digits", "^[0-9a-f]{32}$",
         is_hex_128;
     /// An enrolled agent.
-    AgentId, "an agent id", "it is agent- and 32 lower-case hexadecimal digits", "^agent-[0-9a-f]{32}$",
+    AgentId, 38, "an agent id", "it is agent- and 32 lower-case hexadecimal digits", "^agent-[0-9a-f]{32}$",
         |text| text.strip_prefix(AGENT_PREFIX.as_bytes()).is_some_and(is_hex_128);
 }
 
@@ -170,20 +196,24 @@ impl TerminalSessionToken {
     /// A new token of 128 random bits.
     #[must_use]
     pub fn generate() -> Self {
-        Self(random_hex_128())
+        Self::of_hex(&random_hex_128())
+    }
+
+    fn of_hex(hex: &str) -> Self {
+        Self(Text::of(hex).expect("32 digits fit"))
     }
 
     /// The token of these 128 bits.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(hex::encode(bytes))
+        Self::of_hex(&hex::encode(bytes))
     }
 
     /// The 128 bits of the token.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        hex::decode_to_slice(&self.0, &mut bytes).expect("a parsed token has 32 hexadecimal digits");
+        hex::decode_to_slice(self.as_str(), &mut bytes).expect("a parsed token has 32 hexadecimal digits");
         bytes
     }
 }
@@ -192,7 +222,8 @@ impl AgentId {
     /// A new id of 128 random bits.
     #[must_use]
     pub fn generate() -> Self {
-        Self(format!("{AGENT_PREFIX}{}", random_hex_128()))
+        let id = format!("{AGENT_PREFIX}{}", random_hex_128());
+        Self(Text::of(&id).expect("the prefix and 32 digits fit"))
     }
 }
 
@@ -216,10 +247,21 @@ mod tests {
         for text in ["i-bp1xxxxxxxxxxxxx", "eci-0", longest.as_str()] {
             assert_eq!(InstanceId::parse(text).unwrap().to_string(), text);
         }
-        for text in ["cn-hangzhou", "us-east-1", "ap-a"] {
+        let longest = format!("cn-{}", "a".repeat(30));
+        for text in ["cn-hangzhou", "us-east-1", "ap-a", longest.as_str()] {
             assert_eq!(Region::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(AgentId::parse(AgentId::generate().as_str()).unwrap().as_str().len(), 38);
+    }
+
+    #[test]
+    fn they_are_ordered_and_shown_as_their_texts() {
+        let mut texts = ["i-b", "i-0", "i-00", "eci-0", "i-A", "i-a", "i-a0"];
+        let mut ids = texts.map(|text| InstanceId::parse(text).unwrap());
+        texts.sort_unstable();
+        ids.sort_unstable();
+        assert_eq!(ids.map(String::from), texts);
+        assert_eq!(format!("{:?}", InstanceId::parse("i-a0").unwrap()), "InstanceId(\"i-a0\")");
     }
 
     #[test]
