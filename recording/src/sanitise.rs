@@ -42,6 +42,9 @@ pub fn sanitised_lines(text: &str) -> Cow<'_, str> {
 /// Never: writing to a string cannot fail.
 #[must_use]
 pub fn sanitised_json(json: &str) -> String {
+    if is_plain(json.trim_end_matches('\n')) {
+        return json.to_owned();
+    }
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         if matches!(character, '\n' | '\t' | '\r') || !is_unsafe(character) {
@@ -55,8 +58,13 @@ pub fn sanitised_json(json: &str) -> String {
     shown
 }
 
+/// Whether there is nothing but printable ASCII: what nearly every line of a log is, and known at once.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 fn escaped(text: &str, refuse: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&refuse) {
+    if is_plain(text) || !text.chars().any(&refuse) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
