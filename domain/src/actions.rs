@@ -102,7 +102,7 @@ impl CatalogueEntry {
     /// The full action name of a policy: `<ram-code>:<permission>`.
     #[must_use]
     pub fn ram_action(&self) -> String {
-        format!("{}:{}", self.product.ram_code(), self.permission)
+        [self.product.ram_code(), ":", self.permission].concat()
     }
 }
 

@@ -377,11 +377,11 @@ fn ask_policies(
 fn context(principal: &Principal, principal_arn: &str, resource: &Resource, facts: &RequestFacts) -> Context {
     let mut context = Context::new();
     context.insert(keys::CURRENT_TIME, facts.now.to_rfc3339_seconds());
-    context.insert(keys::SECURE_TRANSPORT, facts.secure_transport.to_string());
-    context.insert(keys::MFA_PRESENT, facts.multi_factor.to_string());
+    context.insert(keys::SECURE_TRANSPORT, facts.secure_transport);
+    context.insert(keys::MFA_PRESENT, facts.multi_factor);
     context.insert(keys::PRINCIPAL_ARN, principal_arn);
     if let Some(address) = facts.source_address {
-        context.insert(keys::SOURCE_IP, address.to_canonical().to_string());
+        context.insert(keys::SOURCE_IP, address);
     }
     if let Some(key) = &facts.access_key {
         context.insert(keys::ACCESS_ID, key.as_str());

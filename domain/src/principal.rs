@@ -75,10 +75,14 @@ impl Principal {
     #[must_use]
     pub fn arn(&self) -> String {
         match self {
-            Self::Account { account } => format!("acs:ram::{account}:root"),
-            Self::User { account, user_name, .. } => format!("acs:ram::{account}:user/{user_name}"),
+            // Several times in each call, so not by the formatter.
+            Self::Account { account } => ["acs:ram::", account.as_str(), ":root"].concat(),
+            Self::User { account, user_name, .. } => {
+                ["acs:ram::", account.as_str(), ":user/", user_name.as_str()].concat()
+            }
             Self::AssumedRole { account, role_name, session_name, .. } => {
-                format!("acs:ram::{account}:role/{role_name}/{session_name}")
+                let (role, session) = (role_name.as_str(), session_name.as_str());
+                ["acs:ram::", account.as_str(), ":role/", role, "/", session].concat()
             }
             Self::Agent { account, agent, .. } => format!("acs:ecs-workbench::{account}:agent/{agent}"),
             Self::System { account } => format!("acs:ecs-workbench::{account}:system"),
