@@ -41,13 +41,13 @@ pub(crate) fn find(
     version: Result<&str, WireError>,
     action: Result<&str, &WireError>,
 ) -> Result<&'static Registered, WireError> {
-    let version = version?;
-    if Product::of_version(version).is_none() {
-        return Err(ErrorCode::InvalidVersion.into());
-    }
-    let entry = catalogue::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
-    let registered = REGISTRY.iter().find(|registered| registered.entry == *entry);
-    registered.ok_or_else(|| ErrorCode::ActionNotFound.into())
+    let product = Product::of_version(version?).ok_or(ErrorCode::InvalidVersion)?;
+    let name = action.map_err(Clone::clone)?;
+    // The registry is made of the catalogue's rows of the wire.
+    let mut registered = REGISTRY.iter();
+    let found =
+        registered.find(|registered| registered.entry.name == name && registered.entry.product == product);
+    found.ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
 /// One instance or all of them, as policies are asked about them.
