@@ -16,7 +16,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b
 /// The percent-encoding of names and values that both signatures require.
 #[must_use]
 pub fn encode(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+    encoded(text).collect()
+}
+
+/// As [`encode`], piece by piece.
+fn encoded(text: &str) -> impl Iterator<Item = &str> {
+    utf8_percent_encode(text, RESERVED)
 }
 
 /// Encodes names and values as in a query or a form, in the given order.

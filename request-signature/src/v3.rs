@@ -2,10 +2,13 @@
 
 use aws_lc_rs::{digest, hmac};
 
-use crate::{encode, equal};
+use crate::{encoded, equal};
 
 /// The name of the algorithm, with which the header `Authorization` begins.
 pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// [`content_sha256`] of an empty body.
+pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// What a signature covers.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +56,7 @@ impl Signable<'_> {
     /// The value of the header `Authorization`.
     #[must_use]
     pub fn authorization(&self, access_key_id: &str, access_key_secret: &str) -> String {
-        let signature = sign(access_key_secret, &string_to_sign(&self.canonical(encode, ",")));
+        let signature = sign(access_key_secret, &string_to_sign(&self.canonical(Names::Encoded, ",")));
         format!(
             "{ALGORITHM} Credential={access_key_id},SignedHeaders={},Signature={signature}",
             self.signed_headers
@@ -65,52 +68,75 @@ impl Signable<'_> {
     /// # Errors
     /// It was not.
     pub fn verify(&self, access_key_secret: &str, signature: &str) -> Result<(), Mismatch> {
-        let mut first = None;
+        let mut tried = Vec::<Mismatch>::new();
+        // One after another: nearly every request is signed as the first says, and each costs as much as all else here.
         for canonical_request in self.candidates() {
+            if tried.iter().any(|before| before.canonical_request == canonical_request) {
+                continue;
+            }
             let string_to_sign = string_to_sign(&canonical_request);
             if equal(&sign(access_key_secret, &string_to_sign), signature) {
                 return Ok(());
             }
-            first.get_or_insert(Mismatch { canonical_request, string_to_sign });
+            tried.push(Mismatch { canonical_request, string_to_sign });
         }
-        Err(first.expect("there is at least one canonical request"))
+        Err(tried.into_iter().next().expect("there is at least one canonical request"))
     }
 
     /// The canonical requests that clients make of this request. They differ in whether names in the query are
-    /// encoded and in how several headers of one name are joined; for nearly every request there is only one.
-    fn candidates(&self) -> Vec<String> {
+    /// encoded and in how several headers of one name are joined; for nearly every request they are all the same.
+    fn candidates(&self) -> impl Iterator<Item = String> {
         // If such a name were not encoded, it could be read as another name and value than those that were signed.
         let ambiguous = |name: &str| name.chars().any(|c| c == '&' || c == '=' || c.is_control());
-        let mut canonical = Vec::with_capacity(4);
-        if !self.query.iter().any(|(name, _)| ambiguous(name)) {
-            canonical.extend([",", ", "].map(|between| self.canonical(str::to_owned, between)));
-        }
-        canonical.extend([",", ", "].map(|between| self.canonical(encode, between)));
-        let mut seen = Vec::<String>::with_capacity(canonical.len());
-        for one in canonical {
-            if !seen.contains(&one) {
-                seen.push(one);
-            }
-        }
-        seen
+        let as_sent = !self.query.iter().any(|(name, _)| ambiguous(name));
+        let names = as_sent.then_some(Names::AsSent).into_iter().chain([Names::Encoded]);
+        names
+            .flat_map(|names| [",", ", "].map(|between| (names, between)))
+            .map(|(names, between)| self.canonical(names, between))
     }
 
-    fn canonical(&self, name_as: impl Fn(&str) -> String, between: &str) -> String {
-        let mut pairs = self.query.to_vec();
+    fn canonical(&self, names: Names, between: &str) -> String {
+        let Self { method, path, query, headers, signed_headers, content_sha256 } = *self;
+        let mut pairs = query.to_vec();
         pairs.sort_unstable();
-        let query: Vec<_> =
-            pairs.iter().map(|(name, value)| format!("{}={}", name_as(name), encode(value))).collect();
-        let line = |signed: &str| {
-            let named = self.headers.iter().filter(|(name, _)| *name == signed);
-            let mut values: Vec<&str> = named.map(|(_, value)| value.trim_matches([' ', '\t'])).collect();
+        let mut canonical = String::with_capacity(LENGTH);
+        canonical.extend([method, "\n", path, "\n"]);
+        for (number, (name, value)) in pairs.into_iter().enumerate() {
+            canonical.push_str(if number == 0 { "" } else { "&" });
+            match names {
+                Names::AsSent => canonical.push_str(name),
+                Names::Encoded => canonical.extend(encoded(name)),
+            }
+            canonical.push('=');
+            canonical.extend(encoded(value));
+        }
+        canonical.push('\n');
+        let mut values = Vec::new();
+        for signed in signed_headers.split(';') {
+            let named = headers.iter().filter(|(name, _)| *name == signed);
+            values.clear();
+            values.extend(named.map(|(_, value)| value.trim_matches([' ', '\t'])));
             values.sort_unstable();
-            format!("{signed}:{}\n", values.join(between))
-        };
-        let headers: String = self.signed_headers.split(';').map(line).collect();
-        let Self { method, path, signed_headers, content_sha256, .. } = self;
-        format!("{method}\n{path}\n{}\n{headers}\n{signed_headers}\n{content_sha256}", query.join("&"))
+            canonical.extend([signed, ":"]);
+            for (number, value) in values.iter().enumerate() {
+                canonical.extend([if number == 0 { "" } else { between }, value]);
+            }
+            canonical.push('\n');
+        }
+        canonical.extend(["\n", signed_headers, "\n", content_sha256]);
+        canonical
     }
 }
+
+/// How names in a query are written.
+#[derive(Debug, Clone, Copy)]
+enum Names {
+    AsSent,
+    Encoded,
+}
+
+/// About as long as a canonical request is.
+const LENGTH: usize = 1024;
 
 fn string_to_sign(canonical_request: &str) -> String {
     format!("{ALGORITHM}\n{}", content_sha256(canonical_request.as_bytes()))

@@ -5,7 +5,7 @@
 
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
-use request_signature::v3::{Signable, content_sha256, signed_headers};
+use request_signature::v3::{EMPTY_SHA256, Signable, content_sha256, signed_headers};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -76,6 +76,11 @@ impl Request {
         let (_, signature) = authorization.rsplit_once("Signature=").unwrap();
         self.with(|signable| signable.verify(secret, signature)).is_ok()
     }
+}
+
+#[test]
+fn the_hash_of_nothing_is_the_one_that_is_written_down() {
+    assert_eq!(content_sha256(b""), EMPTY_SHA256);
 }
 
 #[test]
