@@ -65,20 +65,21 @@ impl From<&Sent> for Raw {
 }
 
 impl Raw {
-    fn read(&self) -> Result<SignedRequest, WireError> {
+    fn read(&self) -> Result<SignedRequest<'_>, WireError> {
         let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
         let form =
             content_type.is_some_and(|(_, value)| value.starts_with(b"application/x-www-form-urlencoded"));
         let malformed = |_| WireError::new(ErrorCode::MalformedRequest);
-        let text = |(name, value): &(String, Vec<u8>)| -> Result<(String, String), WireError> {
-            Ok((name.clone(), String::from_utf8(value.clone()).map_err(malformed)?))
-        };
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.as_str(), std::str::from_utf8(value).map_err(malformed)?)));
         Ok(SignedRequest {
-            method: self.method.clone(),
-            path: self.path.clone(),
+            method: &self.method,
+            path: &self.path,
             query: Channel::parse(&self.query, "query")?,
             form: if form { Channel::parse(&self.body, "body")? } else { Channel::default() },
-            headers: self.headers.iter().map(text).collect::<Result<_, _>>()?,
+            headers: headers.collect::<Result<_, WireError>>()?,
             body: self.body.clone(),
         })
     }
@@ -103,7 +104,7 @@ fn signed() -> impl Iterator<Item = (Vector, AccessKeySecret)> {
 }
 
 /// All checks up to the signature, as the gateway makes them. Every vector was signed with the same key.
-fn verify(request: &SignedRequest, secret: &AccessKeySecret, now: Timestamp) -> Result<(), WireError> {
+fn verify(request: &SignedRequest<'_>, secret: &AccessKeySecret, now: Timestamp) -> Result<(), WireError> {
     let claim = Claim::read(request)?;
     if claim.access_key_id() != "testAccessKeyId0001" {
         return Err(ErrorCode::AccessKeyNotFound.into());
@@ -117,7 +118,8 @@ fn verify(request: &SignedRequest, secret: &AccessKeySecret, now: Timestamp) -> 
 fn the_42_signed_requests_verify() {
     let mut verified = 0;
     for (vector, secret) in signed() {
-        let request = Raw::from(&vector.request).read().unwrap();
+        let raw = Raw::from(&vector.request);
+        let request = raw.read().unwrap();
         verify(&request, &secret, signed_at()).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
         let claim = Claim::read(&request).unwrap();
         assert_eq!(Some(claim.access_key_id()), vector.access_key_id.as_deref(), "{}", vector.name);
@@ -139,7 +141,8 @@ fn the_42_signed_requests_verify() {
 fn the_3_unsigned_requests_are_refused() {
     let mut refused = 0;
     for vector in vectors().into_iter().filter(|vector| vector.expected_signature.is_none()) {
-        let request = Raw::from(&vector.request).read().unwrap();
+        let raw = Raw::from(&vector.request);
+        let request = raw.read().unwrap();
         let error = Claim::read(&request).unwrap_err();
         assert_eq!(
             (error.code_text().as_str(), error.status()),
@@ -197,7 +200,8 @@ fn session_tokens_must_be_signed_and_belong_to_their_session() {
 fn a_session_without_its_token_gets_its_own_error() {
     let session = SessionValidity { token_hash: SecurityToken::generate().hash(), expires_at: signed_at() };
     for (vector, _) in signed().filter(|(vector, _)| vector.security_token.is_none()) {
-        let request = Raw::from(&vector.request).read().unwrap();
+        let raw = Raw::from(&vector.request);
+        let request = raw.read().unwrap();
         let claim = Claim::read(&request).unwrap();
         claim.check_security_token(None, signed_at()).unwrap();
         let refused = claim.check_security_token(Some(&session), signed_at()).unwrap_err();
@@ -213,7 +217,8 @@ fn a_session_without_its_token_gets_its_own_error() {
 #[test]
 fn the_window_is_a_quarter_of_an_hour_either_way() {
     for (vector, secret) in signed() {
-        let request = Raw::from(&vector.request).read().unwrap();
+        let raw = Raw::from(&vector.request);
+        let request = raw.read().unwrap();
         let at =
             |offset: i64| verify(&request, &secret, Timestamp::from_millis(signed_at().as_millis() + offset));
         for inside in [-WINDOW_MILLIS, -WINDOW_MILLIS + 1, 0, WINDOW_MILLIS] {
@@ -235,7 +240,8 @@ fn the_refusal_repeats_what_should_have_been_signed_but_no_secret() {
     let wrong = AccessKeySecret::new("wrong".to_owned());
     let (mut repeated, mut withheld) = (0, 0);
     for (vector, _) in signed() {
-        let request = Raw::from(&vector.request).read().unwrap();
+        let raw = Raw::from(&vector.request);
+        let request = raw.read().unwrap();
         let claim = Claim::read(&request).unwrap();
         let message = claim.check_signature(&wrong).unwrap_err().message();
         // Without a colon in the message, the legacy SDK crashes before it can raise the caller's exception.
@@ -295,7 +301,7 @@ fn passwords_and_shared_words_are_not_repeated_however_they_were_signed() {
 }
 
 /// The meaning of the signed parts of a request: two spellings with the same meaning are the same request.
-fn meaning(request: &SignedRequest, version: &str) -> String {
+fn meaning(request: &SignedRequest<'_>, version: &str) -> String {
     if version == "V1" {
         return format!("{} {:?}", request.method, Channel::merged(&request.query, &request.form));
     }

@@ -26,14 +26,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The head of a request, as one whose body is empty.
-pub(super) fn head(http: &HttpRequest) -> Result<SignedRequest, WireError> {
+pub(super) fn head(http: &HttpRequest) -> Result<SignedRequest<'_>, WireError> {
     let query = read_query(http)?;
     if !matches!(*http.method(), Method::GET | Method::POST) {
         return Err(ErrorCode::UnsupportedHttpMethod.into());
     }
     Ok(SignedRequest {
-        method: http.method().as_str().to_owned(),
-        path: http.path().to_owned(),
+        method: http.method().as_str(),
+        path: http.path(),
         query,
         form: Channel::default(),
         headers: headers(http)?,
@@ -94,13 +94,15 @@ pub(super) fn is_form(http: &HttpRequest) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
 }
 
-fn headers(http: &HttpRequest) -> Result<Vec<(String, String)>, WireError> {
-    let text = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+fn headers(http: &HttpRequest) -> Result<Vec<(&str, &str)>, WireError> {
+    fn text<'h>(
+        (name, value): (&'h header::HeaderName, &'h header::HeaderValue),
+    ) -> Result<(&'h str, &'h str), WireError> {
         let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
             let message = format!("The value of the header {name} is not UTF-8.");
             WireError::with_message(ErrorCode::MalformedRequest, message)
         })?;
-        Ok((name.as_str().to_owned(), value.to_owned()))
-    };
+        Ok((name.as_str(), value))
+    }
     http.headers().iter().map(text).collect()
 }

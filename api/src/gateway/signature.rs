@@ -37,22 +37,22 @@ const NEVER_ECHOED: [&str; 4] = ["LoginInstance", "CreateLoginProfile", "UpdateL
 
 /// A request as it was signed. Debug shows neither values nor the body, which may be secrets.
 #[derive(Clone, Default)]
-pub struct SignedRequest {
+pub struct SignedRequest<'h> {
     /// `GET` or `POST`.
-    pub method: String,
+    pub method: &'h str,
     /// The path as sent.
-    pub path: String,
+    pub path: &'h str,
     /// The parameters of the query.
     pub query: Channel,
     /// The parameters of a form body; none when the body is something else.
     pub form: Channel,
     /// The headers in the order in which they came; names in lower case, values as sent.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(&'h str, &'h str)>,
     /// The body as it arrived, de-chunked.
     pub body: Vec<u8>,
 }
 
-impl fmt::Debug for SignedRequest {
+impl fmt::Debug for SignedRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedRequest")
             .field("method", &self.method)
@@ -63,7 +63,7 @@ impl fmt::Debug for SignedRequest {
     }
 }
 
-impl SignedRequest {
+impl<'h> SignedRequest<'h> {
     /// The same with its body, whose parameters are read when it is a form.
     ///
     /// # Errors
@@ -74,12 +74,12 @@ impl SignedRequest {
     }
 
     /// The values of a header, stripped at both ends.
-    fn header_values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
-        self.headers.iter().filter(move |(candidate, _)| candidate == name).map(|(_, value)| strip(value))
+    fn header_values(&self, name: &str) -> impl Iterator<Item = &'h str> {
+        self.headers.iter().filter(move |(candidate, _)| *candidate == name).map(|(_, value)| strip(value))
     }
 
     /// The value of a header that may come once.
-    fn header(&self, name: &'static str) -> Result<Option<&str>, WireError> {
+    fn header(&self, name: &'static str) -> Result<Option<&'h str>, WireError> {
         let mut values = self.header_values(name);
         let first = values.next();
         match values.next() {
@@ -115,7 +115,7 @@ pub enum Scheme {
 ///
 /// # Errors
 /// The header Authorization was sent more than once.
-pub fn scheme_in_head(head: &SignedRequest) -> Result<Option<Scheme>, WireError> {
+pub fn scheme_in_head(head: &SignedRequest<'_>) -> Result<Option<Scheme>, WireError> {
     Ok(match head.header("authorization")? {
         Some(authorization) if authorization.starts_with("ACS3-") => Some(Scheme::V3),
         _ if head.query.get("AccessKeyId").is_some() || head.query.get("Signature").is_some() => {
@@ -127,7 +127,7 @@ pub fn scheme_in_head(head: &SignedRequest) -> Result<Option<Scheme>, WireError>
 
 /// What a request says about itself, not believed yet.
 pub struct Claim<'r> {
-    request: &'r SignedRequest,
+    request: &'r SignedRequest<'r>,
     scheme: Scheme,
     access_key_id: &'r str,
     date: &'r str,
@@ -156,7 +156,7 @@ impl<'r> Claim<'r> {
     ///
     /// # Errors
     /// Bearer and anonymous requests, other algorithms, and incomplete signatures.
-    pub fn read(request: &'r SignedRequest) -> Result<Self, WireError> {
+    pub fn read(request: &'r SignedRequest<'r>) -> Result<Self, WireError> {
         let authorization = request.header("authorization")?;
         let claim = match authorization {
             Some(authorization) if authorization.starts_with("ACS3-") => v3::read(request, authorization)?,
@@ -303,7 +303,7 @@ fn incomplete(what: impl fmt::Display) -> WireError {
 /// The actions of STS that are unsigned by design, since an identity provider vouches for their callers.
 const UNSIGNED_BY_DESIGN: [&str; 2] = ["AssumeRoleWithOIDC", "AssumeRoleWithSAML"];
 
-fn unsigned(request: &SignedRequest, authorization: Option<&str>) -> WireError {
+fn unsigned(request: &SignedRequest<'_>, authorization: Option<&str>) -> WireError {
     let action = request.parameter("Action").or_else(|| request.header_values("x-acs-action").next());
     if let Some(action) = UNSIGNED_BY_DESIGN.iter().find(|unsigned| Some(**unsigned) == action) {
         let message = format!("The action {action} is not offered here: there are no identity providers.");

@@ -7,7 +7,7 @@ use request_signature::v1;
 use super::{Claim, Scheme, SignedRequest};
 use crate::gateway::parameters::Channel;
 
-pub(super) fn read(request: &SignedRequest) -> Result<Claim<'_>, WireError> {
+pub(super) fn read<'r>(request: &'r SignedRequest<'r>) -> Result<Claim<'r>, WireError> {
     let mandatory = |name| request.parameter(name).ok_or_else(|| WireError::missing(name));
     // With a key pair or a bearer token this would name another kind of signature.
     if !request.parameter("SignatureType").unwrap_or_default().is_empty() {
@@ -35,7 +35,7 @@ pub(super) fn read(request: &SignedRequest) -> Result<Claim<'_>, WireError> {
 pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Result<(), WireError> {
     let parameters = Channel::merged(&claim.request.query, &claim.request.form);
     let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let to_sign = v1::string_to_sign(&claim.request.method, pairs);
+    let to_sign = v1::string_to_sign(claim.request.method, pairs);
     if v1::verify(secret.reveal(), &to_sign, claim.signature) {
         return Ok(());
     }

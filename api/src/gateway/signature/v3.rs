@@ -11,7 +11,10 @@ use crate::gateway::parameters::shown;
 const MANDATORY: [&str; 6] =
     ["host", "x-acs-date", "x-acs-action", "x-acs-version", "x-acs-content-sha256", "x-acs-signature-nonce"];
 
-pub(super) fn read<'r>(request: &'r SignedRequest, authorization: &'r str) -> Result<Claim<'r>, WireError> {
+pub(super) fn read<'r>(
+    request: &'r SignedRequest<'r>,
+    authorization: &'r str,
+) -> Result<Claim<'r>, WireError> {
     let (algorithm, fields) = authorization.split_once(' ').unwrap_or((authorization, ""));
     if algorithm != ALGORITHM {
         return Err(ErrorCode::SignatureMethod.into());
@@ -58,7 +61,7 @@ pub(super) fn read<'r>(request: &'r SignedRequest, authorization: &'r str) -> Re
 }
 
 /// What must be signed is signed, and what is said to be signed is there.
-fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result<(), WireError> {
+fn check_signed_headers(request: &SignedRequest<'_>, signed_headers: &str) -> Result<(), WireError> {
     let mut names: Vec<&str> = signed_headers.split(';').collect();
     for name in &names {
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -74,8 +77,7 @@ fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result
     if names.len() != all {
         return Err(incomplete("SignedHeaders names a header twice"));
     }
-    let present =
-        request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("x-acs-"));
+    let present = request.headers.iter().map(|(name, _)| *name).filter(|name| name.starts_with("x-acs-"));
     for name in MANDATORY.into_iter().chain(present) {
         if names.binary_search(&name).is_err() {
             return Err(incomplete(format_args!("the header {} must be sent and signed", shown(name))));
@@ -86,7 +88,7 @@ fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result
 
 /// The type of a body says whether it holds parameters: unsigned, it could be added or taken away on the way, and they
 /// would appear or vanish. The body itself has not arrived yet; its announced hash says whether there is one.
-fn check_content_type(request: &SignedRequest, signed_headers: &str) -> Result<(), WireError> {
+fn check_content_type(request: &SignedRequest<'_>, signed_headers: &str) -> Result<(), WireError> {
     let announced = request.header("x-acs-content-sha256")?;
     let bodiless = announced == Some(EMPTY_SHA256);
     if bodiless || signed_headers.split(';').any(|name| name == "content-type") {
@@ -111,12 +113,11 @@ pub(super) fn check_body(claim: &Claim<'_>) -> Result<(), WireError> {
 pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Result<(), WireError> {
     let request = claim.request;
     let query: Vec<_> = request.query.iter().collect();
-    let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let signable = Signable {
-        method: &request.method,
-        path: &request.path,
+        method: request.method,
+        path: request.path,
         query: &query,
-        headers: &headers.collect::<Vec<_>>(),
+        headers: &request.headers,
         signed_headers: claim.signed_headers,
         content_sha256: claim.body_sha256,
     };
