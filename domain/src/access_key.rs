@@ -1,6 +1,9 @@
 //! Access keys: a public id, a secret that signs, and a status.
 
 use std::fmt;
+use std::sync::OnceLock;
+
+use aws_lc_rs::hmac;
 
 use crate::identity::{AccessKeyId, random_alphanumeric};
 use crate::parameter::Word;
@@ -9,28 +12,46 @@ use crate::role::SessionValidity;
 
 /// The secret half of an access key. It must be recoverable, because a signature is an HMAC; it is stored sealed and
 /// never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AccessKeySecret(String);
+#[derive(Clone)]
+pub struct AccessKeySecret {
+    text: String,
+    /// Made from the text when it is asked for first.
+    hmac_sha256: OnceLock<hmac::Key>,
+}
 
 impl AccessKeySecret {
     /// Takes a secret that an operator presets or that the store unsealed.
     #[must_use]
     pub fn new(secret: String) -> Self {
-        Self(secret)
+        Self { text: secret, hmac_sha256: OnceLock::new() }
     }
 
     /// A fresh secret: 40 random letters and digits (238 bits).
     #[must_use]
     pub fn generate() -> Self {
-        Self(random_alphanumeric(40))
+        Self::new(random_alphanumeric(40))
     }
 
     /// The readable secret: to compute a signature, to seal it, or to show it once.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The secret as a key of HMAC-SHA256. It is made once: to make one takes as long as to sign with it.
+    #[must_use]
+    pub fn hmac_sha256(&self) -> &hmac::Key {
+        self.hmac_sha256.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, self.text.as_bytes()))
     }
 }
+
+impl PartialEq for AccessKeySecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for AccessKeySecret {}
 
 impl fmt::Debug for AccessKeySecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -56,18 +56,19 @@ impl Signable<'_> {
     /// The value of the header `Authorization`.
     #[must_use]
     pub fn authorization(&self, access_key_id: &str, access_key_secret: &str) -> String {
-        let signature = sign(access_key_secret, &string_to_sign(&self.canonical(Names::Encoded, ",")));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, access_key_secret.as_bytes());
+        let signature = sign(&key, &string_to_sign(&self.canonical(Names::Encoded, ",")));
         format!(
             "{ALGORITHM} Credential={access_key_id},SignedHeaders={},Signature={signature}",
             self.signed_headers
         )
     }
 
-    /// Whether the signature was made with this secret.
+    /// Whether the signature was made with this secret, which is the key of an HMAC-SHA256.
     ///
     /// # Errors
     /// It was not.
-    pub fn verify(&self, access_key_secret: &str, signature: &str) -> Result<(), Mismatch> {
+    pub fn verify(&self, access_key_secret: &hmac::Key, signature: &str) -> Result<(), Mismatch> {
         let mut tried = Vec::<Mismatch>::new();
         // One after another: nearly every request is signed as the first says, and each costs as much as all else here.
         for canonical_request in self.candidates() {
@@ -142,9 +143,8 @@ fn string_to_sign(canonical_request: &str) -> String {
     format!("{ALGORITHM}\n{}", content_sha256(canonical_request.as_bytes()))
 }
 
-fn sign(access_key_secret: &str, string_to_sign: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, access_key_secret.as_bytes());
-    hex::encode(hmac::sign(&key, string_to_sign.as_bytes()))
+fn sign(access_key_secret: &hmac::Key, string_to_sign: &str) -> String {
+    hex::encode(hmac::sign(access_key_secret, string_to_sign.as_bytes()))
 }
 
 // Written by hand, because a request may contain passwords.

@@ -1,6 +1,7 @@
 //! From a claim to a principal, in the order of DECISIONS G1: key, date, signature, body, token, nonce. The first three
 //! are known from the head, except where parameters in the form are what is signed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -29,7 +30,7 @@ pub(super) struct Authenticated<'c> {
 
 /// A caller whose signature and time were checked. The rest of the request is not checked yet, and it may be a replay.
 pub(super) struct Proven {
-    key: AccessKey,
+    key: Arc<AccessKey>,
     date: Timestamp,
 }
 
@@ -96,7 +97,7 @@ pub(super) fn admit<'c>(
     let nonce = NonceClaim { hash, expires_at: date.plus(NONCE_KEPT_FOR), now };
     let product = claim.version().ok().and_then(Product::of_version);
     let single_use = SingleUse::new(sender, nonce, key.principal.clone(), key.id.clone(), product);
-    Ok(Authenticated { principal: key.principal, access_key_id: key.id, single_use })
+    Ok(Authenticated { principal: key.principal.clone(), access_key_id: key.id.clone(), single_use })
 }
 
 fn check(claim: &Claim<'_>, proven: &Proven, now: Timestamp) -> Result<(), WireError> {

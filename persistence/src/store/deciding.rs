@@ -40,10 +40,10 @@ const STRINGS: usize = 256;
 pub(super) struct KeptFacts {
     /// The last revisions of each account that this store has read. They may have changed since.
     revisions: Mutex<HashMap<AccountId, Revisions>>,
-    keys: Facts<AccessKeyId, AccessKey>,
+    keys: Facts<AccessKeyId, Arc<AccessKey>>,
     policies: Facts<Bearer, PrincipalPolicies>,
     instances: Facts<(AccountId, InstanceId), InstanceFacts>,
-    configurations: Facts<(AccountId, InstanceSelector), EffectiveRecordConfig>,
+    configurations: Facts<(AccountId, InstanceSelector), Arc<EffectiveRecordConfig>>,
     of_lists: Facts<(AccountId, bool), Arc<Vec<InstanceFacts>>>,
 }
 
@@ -227,7 +227,7 @@ impl Deciding<'_> {
     ///
     /// # Errors
     /// Those of [`Store::find_access_key`].
-    pub async fn find_access_key(&self, id: &AccessKeyId) -> Result<Option<AccessKey>, StoreError> {
+    pub async fn find_access_key(&self, id: &AccessKeyId) -> Result<Option<Arc<AccessKey>>, StoreError> {
         let keys = &self.facts().keys;
         let mut account = match keys.any(id) {
             Some((_, key)) => key.principal.account().clone(),
@@ -254,7 +254,7 @@ impl Deciding<'_> {
                 self.note(&account, under);
                 return Ok(Some(key));
             }
-            let Some(key) = self.store.find_access_key(id).await? else { return Ok(None) };
+            let Some(key) = self.store.find_access_key(id).await?.map(Arc::new) else { return Ok(None) };
             if *key.principal.account() == account {
                 self.note(&account, under);
                 keys.keep(id.clone(), under, key.clone(), size_of::<AccessKey>() + STRINGS);
@@ -344,14 +344,14 @@ impl Deciding<'_> {
         &self,
         granted: &Granted<A>,
         selector: &InstanceSelector,
-    ) -> Result<EffectiveRecordConfig, StoreError> {
+    ) -> Result<Arc<EffectiveRecordConfig>, StoreError> {
         // Asked here too, because what is kept knows of no grant.
         Scope::of(granted).admits_selector(selector)?;
         let account = granted.account();
         let key = (account.clone(), selector.clone());
         self.fact(&self.facts().configurations, account, key, async || {
             let effective = self.store.effective_record_config(granted, selector).await?;
-            Ok((effective, size_of::<EffectiveRecordConfig>() + 4 * STRINGS))
+            Ok((Arc::new(effective), size_of::<EffectiveRecordConfig>() + 4 * STRINGS))
         })
         .await
     }

@@ -122,7 +122,7 @@ pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Re
         content_sha256: claim.body_sha256,
     };
     let Err(Mismatch { canonical_request, string_to_sign }) =
-        signable.verify(secret.reveal(), claim.signature)
+        signable.verify(secret.hmac_sha256(), claim.signature)
     else {
         return Ok(());
     };
