@@ -25,7 +25,7 @@ use crate::state::Hansard;
 use authenticate::Authenticated;
 use decide::Admitted;
 use render::Format;
-use signature::Scheme;
+use signature::{Scheme, SignedRequest};
 
 /// Registers `/`.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -67,24 +67,8 @@ async fn work(
         Some(Scheme::V1) => !has_form,
         None => false,
     };
-    let mut in_flight = None;
-    let proven = if said_by_head {
-        // A body is read only for a caller who holds a key.
-        let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
-        let proven = authenticate::prove(&deciding, &claim, arrived_at, &sender).await?;
-        let refuse = |error| sender.refuse_key(proven.account(), proven.id(), error);
-        if body::follows(&http) {
-            let body = read::body(&http, &mut payload, &hansard, proven.principal()).await;
-            let (body, held) = body.map_err(refuse)?;
-            in_flight = Some(held);
-            signed = signed.with_body(body, has_form).map_err(|error| refuse(error.into()))?;
-        }
-        Some(proven)
-    } else {
-        None
-    };
     let mut held = None;
-    if proven.is_none() && has_form {
+    if !said_by_head && has_form {
         // What was read from the head is dropped while an unauthenticated body arrives.
         drop(signed);
         let form = read::unauthenticated_form(&http, arrival.source_address, &mut payload, &hansard).await;
@@ -92,20 +76,28 @@ async fn work(
         held = Some(hold);
         let whole = read::head(&http).and_then(|head| head.with_body(form, true));
         signed = whole.map_err(|error| sender.refuse(error))?;
+        note_format(&http, &signed);
     }
-    if let Some(format) = signed.form.get("Format") {
-        http.extensions_mut().insert(Format::of(Some(format)));
-    }
-    let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
-    let proven = match proven {
-        Some(proven) => proven,
-        None => authenticate::prove(&deciding, &claim, arrived_at, &sender).await?,
-    };
+    let mut claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
+    let proven = authenticate::prove(&deciding, &claim, arrived_at, &sender).await?;
     drop(held);
+    let whole;
+    let (mut request, mut in_flight) = (&signed, None);
+    // A body is read only for a caller who holds a key.
+    if said_by_head && body::follows(&http) {
+        let refuse = |error| sender.refuse_key(proven.account(), proven.id(), error);
+        let body = read::body(&http, &mut payload, &hansard, proven.principal()).await;
+        let (body, held) = body.map_err(refuse)?;
+        in_flight = Some(held);
+        whole = signed.clone().with_body(body, has_form).map_err(|error| refuse(error.into()))?;
+        request = &whole;
+        note_format(&http, request);
+        claim = claim.of_whole(request);
+    }
     let Authenticated { principal, access_key_id, single_use } =
         authenticate::admit(&claim, proven, arrived_at, &sender)?;
     single_use.refuse_known()?;
-    let parameters = parameters::Channel::merged(&signed.query, &signed.form);
+    let parameters = parameters::Channel::merged(&request.query, &request.form);
     let format = Format::of(parameters.get("Format").map(String::as_str));
     // RegionId selects nothing; here it is recorded.
     http.extensions_mut().insert(finish::LoggedCall {
@@ -128,4 +120,11 @@ async fn work(
     let outcome = admitted.answer(&deciding).await;
     drop(in_flight);
     outcome
+}
+
+/// From here on refusals use the format that a form asks for.
+fn note_format(http: &HttpRequest, signed: &SignedRequest<'_>) {
+    if let Some(format) = signed.form.get("Format") {
+        http.extensions_mut().insert(Format::of(Some(format)));
+    }
 }

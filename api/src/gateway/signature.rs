@@ -171,6 +171,12 @@ impl<'r> Claim<'r> {
         Ok(claim)
     }
 
+    /// The same claim about a request whose body has arrived. It was read from the head alone, and is not read again.
+    #[must_use]
+    pub(crate) fn of_whole(self, request: &'r SignedRequest<'r>) -> Self {
+        Self { request, ..self }
+    }
+
     /// The key that is said to have signed.
     #[must_use]
     pub fn access_key_id(&self) -> &'r str {
