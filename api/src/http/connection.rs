@@ -92,10 +92,10 @@ struct Head {
 }
 
 impl Head {
-    /// The one with this number on its connection; the one before was whole.
-    fn numbered(number: u64) -> Self {
+    /// The first one of a connection.
+    fn first() -> Self {
         Self {
-            number,
+            number: 0,
             read: framing::Head::default(),
             request_line: RequestLine::default(),
             length: 0,
@@ -104,6 +104,16 @@ impl Head {
             unfinished: false,
             deadline: Box::pin(sleep(BEGINNING_OF_A_HEAD)),
         }
+    }
+
+    /// The one with this number comes next; the one before was whole.
+    fn next(&mut self, number: u64) {
+        let read = std::mem::take(&mut self.read).next();
+        self.number = number;
+        (self.read, self.request_line, self.length) = (read, RequestLine::default(), 0);
+        (self.unfit, self.whole, self.unfinished) = (None, false, false);
+        // The same timer, so that a call needs none of its own.
+        self.deadline.as_mut().reset(Instant::now() + BEGINNING_OF_A_HEAD);
     }
 
     /// A part of it is here.
@@ -150,7 +160,7 @@ impl<S> Shaped<S> {
             refuse,
             patience,
             slot,
-            head: Head::numbered(0),
+            head: Head::first(),
             body: Body::Length(0),
             looks: false,
             rest: Vec::new(),
@@ -263,7 +273,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Shaped<S> {
         match this.slot.reading(context)? {
             Reading::Head { number } => {
                 if this.head.number != number {
-                    this.head = Head::numbered(number);
+                    this.head.next(number);
                 }
                 if this.head.deadline.as_mut().poll(context).is_ready() {
                     let late = "the rest of a head did not arrive";

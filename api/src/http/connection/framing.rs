@@ -24,29 +24,54 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// The next one on its connection.
+    pub(super) fn next(self) -> Self {
+        let mut line = self.line;
+        line.clear();
+        Self { line, ..Self::default() }
+    }
+
     /// How many of these bytes, which follow those before, are the head's, when it ends among them.
     pub(super) fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (index, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'\n' if self.begun && !self.in_line => return Some(index + 1),
-                b'\n' => self.end_line(),
-                // With a line feed behind it; the framework refuses it anywhere else.
-                b'\r' => {}
-                _ => {
-                    (self.begun, self.in_line) = (true, true);
-                    let blank = matches!(byte, b' ' | b'\t');
-                    if self.line.len() <= LONGEST_LINE && !(blank && self.line.last() == Some(&b' ')) {
-                        self.line.push(if blank { b' ' } else { *byte });
-                    }
-                }
+        let mut begins = 0;
+        while let Some(length) = bytes[begins..].iter().position(|byte| *byte == b'\n') {
+            self.line_goes_on(&bytes[begins..begins + length]);
+            begins += length + 1;
+            if self.begun && !self.in_line {
+                return Some(begins);
+            }
+            self.end_line();
+        }
+        self.line_goes_on(&bytes[begins..]);
+        None
+    }
+
+    /// A piece of a line, without its end.
+    fn line_goes_on(&mut self, piece: &[u8]) {
+        self.line.reserve_exact((LONGEST_LINE + 1).saturating_sub(self.line.len()));
+        // A carriage return has a line feed behind it; the framework refuses it anywhere else.
+        for byte in piece.iter().filter(|byte| **byte != b'\r') {
+            (self.begun, self.in_line) = (true, true);
+            if self.line.len() > LONGEST_LINE {
+                return;
+            }
+            let blank = matches!(byte, b' ' | b'\t');
+            if !(blank && self.line.last() == Some(&b' ')) {
+                self.line.push(if blank { b' ' } else { *byte });
             }
         }
-        None
     }
 
     fn end_line(&mut self) {
         self.in_line = false;
         let line = std::mem::take(&mut self.line);
+        self.read_line(&line);
+        // One buffer serves all lines.
+        self.line = line;
+        self.line.clear();
+    }
+
+    fn read_line(&mut self, line: &[u8]) {
         if line.starts_with(b"CONNECT ") {
             self.connects = true;
         }
