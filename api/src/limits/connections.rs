@@ -6,6 +6,7 @@
 //! unless its client does not read the reply. All accepting threads share the registry; the state of a single
 //! connection is its [`Slot`].
 
+mod being_answered;
 mod slot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,12 +14,11 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-
 use crate::limits::network::Network;
 use crate::limits::room::NoRoom;
 use crate::limits::unproven::Unproven;
 
+use being_answered::BeingAnswered;
 pub(crate) use slot::{Reading, Slot};
 
 /// Heads are shorter than this. It is what the web framework holds of one at most.
@@ -55,8 +55,7 @@ pub(crate) struct Connections {
     limits: ConnectionLimits,
     unproven: Arc<Unproven>,
     registry: Mutex<Registry>,
-    /// How many requests are being answered.
-    answering: watch::Sender<usize>,
+    being_answered: BeingAnswered,
 }
 
 /// A connection's number, in the order in which they came.
@@ -96,7 +95,7 @@ struct OfAddress {
 impl Connections {
     /// None is open yet.
     pub(crate) fn new(limits: ConnectionLimits, unproven: Arc<Unproven>) -> Self {
-        Self { limits, unproven, registry: Mutex::default(), answering: watch::Sender::default() }
+        Self { limits, unproven, registry: Mutex::default(), being_answered: BeingAnswered::default() }
     }
 
     /// Admits a new connection, which waits. If there is no room, the connection that has waited longest is closed: one
@@ -120,8 +119,7 @@ impl Connections {
 
     /// Waits until no request is being answered.
     pub(crate) async fn all_answered(&self) {
-        // The sender is this struct's own.
-        let _ = self.answering.subscribe().wait_for(|answering| *answering == 0).await;
+        self.being_answered.none().await;
     }
 
     fn make_room(

@@ -185,7 +185,7 @@ impl Slot {
         state.answering += 1;
         state.wanted = 0;
         drop(state);
-        self.connections.answering.send_modify(|answering| *answering += 1);
+        self.connections.being_answered.begin();
         if let Some(number) = self.counted() {
             let connections = &self.connections;
             connections.stop_waiting(&mut connections.lock(), number);
@@ -278,7 +278,7 @@ impl Drop for Answering {
         state.answering -= 1;
         let waits = state.answering == 0;
         wake(state);
-        slot.connections.answering.send_modify(|answering| *answering -= 1);
+        slot.connections.being_answered.end();
         if waits && let Some(number) = slot.counted() {
             Connections::start_waiting(&mut slot.connections.lock(), number);
         }
