@@ -27,9 +27,12 @@ use decide::Admitted;
 use render::Format;
 use signature::{Scheme, SignedRequest};
 
-/// Registers `/`.
+/// Where all calls come in.
+const RESOURCE: &str = "/";
+
+/// Registers it.
 pub(crate) fn configure(config: &mut ServiceConfig) {
-    config.service(resource("/").route(to(answer)));
+    config.service(resource(RESOURCE).route(to(answer)));
 }
 
 /// Answers one RPC call. An error is rendered by [`finish`], in the format that was asked for. A call that waits for a

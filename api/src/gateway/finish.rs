@@ -9,8 +9,8 @@ use std::time::Instant;
 use actix_http::ConnectionType;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
@@ -46,11 +46,11 @@ pub(crate) async fn finish(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
-    let log = RequestLog { request_id: RequestId::generate(), method: request.method().to_string(), began };
-    let mut host_id = String::new();
-    if let Some(hansard) = request.app_data::<Data<Hansard>>() {
-        host_id = hansard.settings.host_id.clone();
-        Arrival::note(request.request(), hansard, log.request_id.clone());
+    let log = RequestLog { request_id: RequestId::generate(), method: request.method().clone(), began };
+    let hansard = request.app_data::<Data<Hansard>>().cloned();
+    let host_id = hansard.as_ref().map_or("", |hansard| hansard.settings.host_id.as_str());
+    if let Some(hansard) = &hansard {
+        Arrival::note(request.request(), hansard, log.request_id);
     }
 
     // From here on the connection counts as being answered.
@@ -70,10 +70,10 @@ pub(crate) async fn finish(
         }
     };
     if let Some(refused) = throttled::refuse(request.request()) {
-        return Ok(answered(log.finished(request.into_response(refused), &host_id)));
+        return Ok(answered(log.finished(request.into_response(refused), host_id)));
     }
     if let Some(refused) = readiness::refuse(request.request()) {
-        return Ok(answered(log.finished(request.into_response(refused), &host_id)));
+        return Ok(answered(log.finished(request.into_response(refused), host_id)));
     }
     let outcome = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
     let response = match outcome {
@@ -81,14 +81,14 @@ pub(crate) async fn finish(
         Ok(Err(error)) => {
             let refusal = refusal_of(&error.error_response(), Some(&error))
                 .unwrap_or_else(|| ErrorCode::InternalError.into());
-            return Err(log.broken(&refusal, &host_id));
+            return Err(log.broken(&refusal, host_id));
         }
         Err(panic) => {
             let refusal = Refusal { chain: Some(text_of_panic(&*panic)), ..ErrorCode::InternalError.into() };
-            return Err(log.broken(&refusal, &host_id));
+            return Err(log.broken(&refusal, host_id));
         }
     };
-    Ok(answered(log.finished(response, &host_id)))
+    Ok(answered(log.finished(response, host_id)))
 }
 
 /// Whether this is the last reply on its connection, because this replica ends. Links have an end of their own.
@@ -100,15 +100,17 @@ fn sends_away(response: &ServiceResponse) -> bool {
 /// What the log says about a request.
 struct RequestLog {
     request_id: RequestId,
-    method: String,
+    method: Method,
     began: Instant,
 }
 
 impl RequestLog {
     fn finished(&self, mut response: ServiceResponse, host_id: &str) -> ServiceResponse {
-        let resource = response.request().match_pattern();
-        let call = response.request().extensions().get::<LoggedCall>().cloned();
-        let about = About { resource: resource.as_deref(), call: call.as_ref() };
+        let call = response.request().extensions_mut().remove::<LoggedCall>();
+        // All calls have one resource, and it need not be looked for.
+        let pattern = if call.is_some() { None } else { response.request().match_pattern() };
+        let resource = call.as_ref().map(|_| super::RESOURCE).or(pattern.as_deref());
+        let about = About { resource, call: call.as_ref() };
         // Resources that render their own refusals have added the id already.
         if response.headers().contains_key(&REQUEST_ID) {
             self.write(&about, response.status(), None);
@@ -152,6 +154,7 @@ impl RequestLog {
 
     fn write(&self, about: &About<'_>, status: StatusCode, refusal: Option<&Refusal>) {
         let Self { request_id, method, began } = self;
+        let method = method.as_str();
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (resource, status) = (about.resource.unwrap_or("none"), status.as_u16());
         let code = refusal.map(|refusal| refusal.wire.code_text()).unwrap_or_default();

@@ -4,30 +4,39 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix_web::{HttpMessage, HttpRequest};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// The id of one request: an upper-case UUID. The outermost middleware makes it; it is in every reply's
 /// `RequestId` and `x-acs-request-id`, in the audit row and in the log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RequestId(String);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RequestId([u8; Hyphenated::LENGTH]);
 
 impl RequestId {
     /// A fresh one.
     #[must_use]
     pub(crate) fn generate() -> Self {
-        let mut buffer = uuid::Uuid::encode_buffer();
-        Self(uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned())
+        let mut text = [0; Hyphenated::LENGTH];
+        Uuid::new_v4().hyphenated().encode_upper(&mut text);
+        Self(text)
     }
 
     /// The text.
     #[must_use]
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("an id is of ASCII characters")
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
     }
 }
 

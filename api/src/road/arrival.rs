@@ -50,7 +50,7 @@ impl Arrival {
 
     /// The id as replies carry it.
     pub(crate) fn id(&self) -> String {
-        self.request_id.to_string()
+        self.request_id.as_str().to_owned()
     }
 
     /// The facts for the gate that do not depend on the sender.
