@@ -8,6 +8,12 @@ use openapi::error_codes::{ErrorCode, WireError};
 /// More parameters than this are refused before anybody spends time on sorting them; the largest action has about 60.
 const MOST_PARAMETERS: usize = 4_096;
 
+/// How much of a text is shown in an error.
+const SHOWN_CHARACTERS: usize = 64;
+
+/// Up to so many parameters, comparing a name with those before it costs less than a set of them.
+const FEW_PARAMETERS: usize = 16;
+
 /// The parameters of one channel, in the order in which they arrived. Debug shows their names alone: LoginInstance
 /// sends passwords as parameters.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -37,7 +43,15 @@ impl Channel {
             };
             let decode = |raw| decode(raw).map_err(|what| refuse(what.to_owned()));
             let (name, value) = (decode(name)?, decode(value)?);
-            if !seen.insert(name.clone()) {
+            let is_repeated = if pairs.len() < FEW_PARAMETERS {
+                pairs.iter().any(|(before, _)| *before == name)
+            } else {
+                if seen.is_empty() {
+                    seen.extend(pairs.iter().map(|(before, _)| before.clone()));
+                }
+                !seen.insert(name.clone())
+            };
+            if is_repeated {
                 return Err(refuse(format!("names the parameter {} more than once", shown(&name))));
             }
             if pairs.len() == MOST_PARAMETERS {
@@ -66,7 +80,12 @@ impl Channel {
     }
 }
 
+const NOT_UTF8: &str = "is not UTF-8";
+
 fn decode(raw: &[u8]) -> Result<String, &'static str> {
+    if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return std::str::from_utf8(raw).map(str::to_owned).map_err(|_| NOT_UTF8);
+    }
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((byte, after)) = rest.split_first() {
@@ -86,7 +105,7 @@ fn decode(raw: &[u8]) -> Result<String, &'static str> {
             other => *other,
         });
     }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8")
+    String::from_utf8(bytes).map_err(|_| NOT_UTF8)
 }
 
 fn hexadecimal(digit: u8) -> Option<u8> {
@@ -95,7 +114,12 @@ fn hexadecimal(digit: u8) -> Option<u8> {
 
 /// Untrusted text for an error: escaped to printable ASCII, and cut.
 pub(crate) fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_default).collect()
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\');
+    // What nearly every call sends is shown as it is.
+    if text.len() <= SHOWN_CHARACTERS && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    text.chars().take(SHOWN_CHARACTERS).flat_map(char::escape_default).collect()
 }
 
 #[cfg(test)]
@@ -132,6 +156,32 @@ mod tests {
             let error = Channel::parse(raw, "query").expect_err("refused");
             assert_eq!((error.code_text().as_str(), error.status()), ("InvalidParameter", 400));
             assert!(error.message().contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_comes_again_is_found_however_many_stand_between() {
+        let names = |count| (0..count).map(|number| format!("a{number}=1")).collect::<Vec<_>>().join("&");
+        for count in 1..3 * FEW_PARAMETERS {
+            assert_eq!(Channel::parse(names(count).as_bytes(), "query").unwrap().0.len(), count);
+            for again in [0, count / 2, count - 1] {
+                let error = Channel::parse(format!("{}&a{again}=2", names(count)).as_bytes(), "query");
+                assert!(error.unwrap_err().message().contains("more than once"), "a{again} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_printable_and_cut() {
+        let long = "你".repeat(64);
+        for (text, expected) in [
+            ("ListAgents", "ListAgents".to_owned()),
+            ("a'\"\\b\n", r#"a\'\"\\b\n"#.to_owned()),
+            ("\u{1b}[2J", r"\u{1b}[2J".to_owned()),
+            (&"a".repeat(65), "a".repeat(64)),
+            (&format!("{long}x"), r"\u{4f60}".repeat(64)),
+        ] {
+            assert_eq!(shown(text), expected);
         }
     }
 
