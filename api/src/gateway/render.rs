@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::errors::{ActionError, Refusal};
 use crate::http::request::RequestId;
 
+/// As many bytes as nearly every reply has room in, but for those of lists.
+const USUAL_LENGTH: usize = 1024;
+
 /// The format of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Format {
@@ -43,7 +46,11 @@ impl Format {
         reply: &impl Serialize,
     ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
-            Self::Json => Ok(serde_json::to_vec(reply)?),
+            Self::Json => {
+                let mut text = Vec::with_capacity(USUAL_LENGTH);
+                serde_json::to_writer(&mut text, reply)?;
+                Ok(text)
+            }
             Self::Xml => xml(root, &serde_json::to_value(reply)?),
         }
     }
