@@ -44,7 +44,7 @@ pub fn log_line(event: &str, colours: Colours) -> String {
             };
             format!("{DIM}{time}{PLAIN} {level} {text}\n")
         }
-        _ => format!("{line}\n"),
+        _ => [&*line, "\n"].concat(),
     }
 }
 
