@@ -216,7 +216,7 @@ async fn road<A: RpcAction>(
             None => policies,
         };
         let resource = call.with_candidates(&A::ENTRY, resource, &policies).await?;
-        let granted = call.caller.authorize::<A>(resource, &policies, &call.facts(), about);
+        let granted = call.caller.authorize_located::<A>(resource, &policies, &call.facts(), about);
         let granted = granted.map_err(|denied| Denial::sealed(denied, &call.hansard.keys))?;
         A::run(call, granted, input).await.inspect_err(|error| {
             // An action can ask for a second permission.

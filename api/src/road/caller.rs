@@ -54,6 +54,17 @@ impl Caller {
         about: &mut About,
     ) -> Result<Granted<A>, Denied> {
         about.resource = resource.arn(self.principal.account());
+        self.authorize_located(resource, policies, facts, about)
+    }
+
+    /// As [`Caller::authorize`], about a resource that is noted already.
+    pub(crate) fn authorize_located<A: Action>(
+        &self,
+        resource: Resource,
+        policies: &PrincipalPolicies,
+        facts: &RequestFacts,
+        about: &mut About,
+    ) -> Result<Granted<A>, Denied> {
         let asked = gate::authorize(&self.principal, resource, policies, facts);
         about.decision = match &asked {
             Ok(granted) => allowed(granted),
