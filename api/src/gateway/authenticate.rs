@@ -96,8 +96,8 @@ pub(super) fn admit<'c>(
     let hash = nonce_hash(&key.id, claim.nonce());
     let nonce = NonceClaim { hash, expires_at: date.plus(NONCE_KEPT_FOR), now };
     let product = claim.version().ok().and_then(Product::of_version);
-    let single_use = SingleUse::new(sender, nonce, key.principal.clone(), key.id.clone(), product);
-    Ok(Authenticated { principal: key.principal.clone(), access_key_id: key.id.clone(), single_use })
+    let (principal, access_key_id) = (key.principal.clone(), key.id.clone());
+    Ok(Authenticated { principal, access_key_id, single_use: SingleUse::new(sender, nonce, key, product) })
 }
 
 fn check(claim: &Claim<'_>, proven: &Proven, now: Timestamp) -> Result<(), WireError> {

@@ -37,7 +37,7 @@ pub(super) struct Admitted<'r> {
     pub(super) format: Format,
     pub(super) parameters: &'r BTreeMap<String, String>,
     pub(super) single_use: SingleUse<'r>,
-    /// The revisions that the last decision was made under.
+    /// The revisions that the last decision was made under which is outdated.
     pub(super) under: RefCell<DecidedUnder>,
 }
 
@@ -82,7 +82,10 @@ impl Admitted<'_> {
         let found = actions::find(self.claim.version(), action.as_deref());
         let call = Call { hansard: self.hansard, store, deciding, caller, format: self.format };
         let outcome = dispatch::dispatch(&call, found, action, self.parameters, &self.single_use).await;
-        *self.under.borrow_mut() = deciding.under();
+        // Nobody asks for them otherwise.
+        if outcome.as_ref().is_err_and(ActionError::is_outdated) {
+            *self.under.borrow_mut() = deciding.under();
+        }
         outcome
     }
 }

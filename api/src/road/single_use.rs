@@ -1,12 +1,12 @@
 //! A signed request is good for one use, on whichever replica, and whatever became of that use.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
+use domain::access_key::AccessKey;
 use domain::actions::Product;
 use domain::audit::AuditEvent;
 use domain::decided_under::DecidedUnder;
-use domain::identity::AccessKeyId;
-use domain::principal::Principal;
 use openapi::error_codes::ErrorCode;
 use persistence::{NonceClaim, Settled, Store, StoreError};
 
@@ -19,23 +19,21 @@ use crate::errors::ActionError;
 pub(crate) struct SingleUse<'c> {
     sender: &'c UnauthenticatedCaller<'c>,
     claim: NonceClaim,
-    principal: Principal,
-    key: AccessKeyId,
+    key: Arc<AccessKey>,
     product: Option<Product>,
     /// A call that is decided again keeps its claim.
     claimed: Cell<bool>,
 }
 
 impl<'c> SingleUse<'c> {
-    /// The single use of a request that this key signed, which is one of the principal.
+    /// The single use of a request that this key signed.
     pub(crate) fn new(
         sender: &'c UnauthenticatedCaller<'c>,
         claim: NonceClaim,
-        principal: Principal,
-        key: AccessKeyId,
+        key: Arc<AccessKey>,
         product: Option<Product>,
     ) -> Self {
-        Self { sender, claim, principal, key, product, claimed: Cell::new(false) }
+        Self { sender, claim, key, product, claimed: Cell::new(false) }
     }
 
     /// Refuses a request that was found to be repeated before, so that it runs no more and costs its principal nothing.
@@ -69,14 +67,14 @@ impl<'c> SingleUse<'c> {
         match settled {
             Settled::Committed => {
                 if !self.claimed.replace(true) {
-                    self.sender.hansard().store.note_key_used(&self.key, self.claim.now, self.product);
+                    self.sender.hansard().store.note_key_used(&self.key.id, self.claim.now, self.product);
                 }
                 Ok(())
             }
             Settled::NonceUsed => {
                 limits.repeated.note(&self.claim);
                 // Whoever repeats a captured request must not use up what its principal may call.
-                limits.throttle.give_back_to_principal(&self.principal);
+                limits.throttle.give_back_to_principal(&self.key.principal);
                 Err(self.refused())
             }
             Settled::Stale => Err(StoreError::Outdated.into()),
@@ -84,6 +82,10 @@ impl<'c> SingleUse<'c> {
     }
 
     fn refused(&self) -> ActionError {
-        self.sender.refuse_key(self.principal.account(), &self.key, ErrorCode::SignatureNonceUsed.into())
+        self.sender.refuse_key(
+            self.key.principal.account(),
+            &self.key.id,
+            ErrorCode::SignatureNonceUsed.into(),
+        )
     }
 }
