@@ -95,14 +95,13 @@ pub(super) fn is_form(http: &HttpRequest) -> bool {
 }
 
 fn headers(http: &HttpRequest) -> Result<Vec<(&str, &str)>, WireError> {
-    fn text<'h>(
-        (name, value): (&'h header::HeaderName, &'h header::HeaderValue),
-    ) -> Result<(&'h str, &'h str), WireError> {
+    let mut headers = Vec::with_capacity(http.headers().len());
+    for (name, value) in http.headers() {
         let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
             let message = format!("The value of the header {name} is not UTF-8.");
             WireError::with_message(ErrorCode::MalformedRequest, message)
         })?;
-        Ok((name.as_str(), value))
+        headers.push((name.as_str(), value));
     }
-    http.headers().iter().map(text).collect()
+    Ok(headers)
 }

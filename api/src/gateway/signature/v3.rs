@@ -62,7 +62,8 @@ pub(super) fn read<'r>(
 
 /// What must be signed is signed, and what is said to be signed is there.
 fn check_signed_headers(request: &SignedRequest<'_>, signed_headers: &str) -> Result<(), WireError> {
-    let mut names: Vec<&str> = signed_headers.split(';').collect();
+    let mut names = Vec::with_capacity(request.headers.len());
+    names.extend(signed_headers.split(';'));
     for name in &names {
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(incomplete("SignedHeaders must be in lower case"));

@@ -5,6 +5,9 @@
 /// How much is kept of a line: more than the names and the values by which a body's end is known.
 const LONGEST_LINE: usize = 64;
 
+/// How the lines begin by which a body's end is known. Of any other no more than its first byte is kept.
+const FIRST_LETTERS: &[u8] = b"CcTtUu";
+
 /// Looks for the end of a head: the first empty line behind another one. As the framework does, it passes over empty
 /// lines before the first, and takes a line feed alone for the end of a line.
 #[derive(Debug, Default)]
@@ -52,7 +55,8 @@ impl Head {
         // A carriage return has a line feed behind it; the framework refuses it anywhere else.
         for byte in piece.iter().filter(|byte| **byte != b'\r') {
             (self.begun, self.in_line) = (true, true);
-            if self.line.len() > LONGEST_LINE {
+            let is_of_no_use = self.line.first().is_some_and(|first| !FIRST_LETTERS.contains(first));
+            if is_of_no_use || self.line.len() > LONGEST_LINE {
                 return;
             }
             let blank = matches!(byte, b' ' | b'\t');
