@@ -54,9 +54,11 @@ async fn measure(name: &str, url: DatabaseUrl) {
 }
 
 async fn call(store: &Store, caller: u64, number: u64, audited: bool) {
-    let mut hash = [u8::from(audited); 32];
+    let mut hash = [0; 32];
     hash[..8].copy_from_slice(&caller.to_be_bytes());
     hash[8..16].copy_from_slice(&number.to_be_bytes());
+    // Within the first half, which alone SQLite's index keeps.
+    hash[0] = u8::from(audited);
     let claim = NonceClaim {
         hash,
         expires_at: Timestamp::from_millis(1_700_002_700_000),
