@@ -35,8 +35,8 @@ use crate::{NonceClaim, StoreError};
 const SESSION: &str =
     "SET lock_timeout = '100ms'; SET statement_timeout = '1s'; SET plan_cache_mode = force_generic_plan";
 
-/// A connection that was idle for so long is asked whether it still is one. What is lost with the statement itself may have
-/// happened, and its calls fail; what is lost before it costs them nothing.
+/// A connection that was idle for so long is asked whether it still is one. What is lost without a word while the statement is
+/// under way may have happened, and its calls fail; what is lost before it costs them nothing.
 const IDLE: Duration = Duration::from_millis(50);
 /// How long the connection has to say so.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -86,8 +86,8 @@ pub(crate) enum Written {
     Committed,
     /// A revision is another one. Nothing was written.
     Outdated,
-    /// The database refused it, and undid what it had begun: a nonce was used before, a row is not as it must be, or somebody
-    /// else holds a lock.
+    /// The database refused it, and undid what it had begun: a nonce was used before, a row is not as it must be, somebody else
+    /// holds a lock, or the connection was ended.
     Undone,
     /// There is no connection. Nothing was sent.
     Unreachable,
@@ -120,16 +120,18 @@ impl GroupStatement {
     pub(crate) async fn write(&self, group: &Group<'_>) -> Result<Written, StoreError> {
         let mut idle = self.idle.lock().await;
         let Some(mut connection) = self.connection(&mut idle).await else { return Ok(Written::Unreachable) };
-        let written = match statement(group).fetch_one(&mut connection).await {
-            Ok(true) => Written::Committed,
-            Ok(false) => Written::Outdated,
-            Err(error) if is_refusal(&error) => {
+        let (written, usable) = match statement(group).fetch_one(&mut connection).await {
+            Ok(true) => (Written::Committed, true),
+            Ok(false) => (Written::Outdated, true),
+            Err(error) => {
+                let Some(usable) = refused(&error) else { return Err(StoreError::at(COMMIT)(failed(error))) };
                 tracing::debug!(%error, "a group is written by several statements");
-                Written::Undone
+                (Written::Undone, usable)
             }
-            Err(error) => return Err(StoreError::at(COMMIT)(failed(error))),
         };
-        *idle = Some(Used { connection, last: Instant::now() });
+        if usable {
+            *idle = Some(Used { connection, last: Instant::now() });
+        }
         Ok(written)
     }
 
@@ -189,10 +191,19 @@ fn statement<'g>(group: &Group<'g>) -> QueryScalar<'g, Postgres, bool, PgArgumen
         .bind(events().map(|event| event.instance_id.as_deref()).bind_iter())
 }
 
-/// Whether the database says that it did not do it. What it says when it ends the connection is no answer to a statement.
-fn is_refusal(error: &sqlx::Error) -> bool {
-    let said = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    said.is_some_and(|said| said.severity() == PgSeverity::Error)
+/// Whether the statement has certainly not happened, and then whether the connection can still be used. An error says so, also
+/// one that ends the connection: what happened is told first, and nothing else can come before that. So does a statement that could
+/// not be sent. Were it otherwise, the group would find its own nonces and rows, and be refused.
+fn refused(error: &sqlx::Error) -> Option<bool> {
+    match error {
+        sqlx::Error::Database(said) => {
+            let said = said.try_downcast_ref::<PgDatabaseError>()?;
+            Some(said.severity() == PgSeverity::Error)
+        }
+        // Only who writes is told so.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Some(false),
+        _ => None,
+    }
 }
 
 fn failed(error: sqlx::Error) -> DbErr {

@@ -400,11 +400,18 @@ async fn forge_next(world: &World, writer: &str) {
     raw.execute_unprepared(&insert).await.unwrap();
 }
 
+/// The forged row is where the next one belongs: that call fails, and the next one begins another chain. A group that is one
+/// statement on PostgreSQL is then written by several, and begins it itself.
+async fn is_written_after_a_forged_row(world: &World, other: &Store) -> bool {
+    let told = other.record_audit(event(&account(), "ListAgents")).await;
+    assert_eq!(told.is_ok(), world.database.backend == Backend::Postgres, "{told:?}");
+    told.is_ok()
+}
+
 async fn a_running_writer_does_not_take_over_what_was_forged(world: World) {
     let (other, _, second) = trail(&world).await;
     forge_next(&world, &second).await;
-    // The forged row is where the next one belongs: that call fails, and the next one begins another chain.
-    other.record_audit(event(&account(), "ListAgents")).await.unwrap_err();
+    let written = is_written_after_a_forged_row(&world, &other).await;
     record(&other, 8_000).await;
     let third = last_writer(&world).await;
     assert_ne!(third, second);
@@ -413,14 +420,15 @@ async fn a_running_writer_does_not_take_over_what_was_forged(world: World) {
     assert_eq!(about(&found, &second), [(AuditFault::AfterEnd, 4)]);
     assert_eq!(about(&found, &third), []);
     let of_third = found.writers.iter().find(|writer| writer.writer_id == third).unwrap();
-    assert_eq!((of_third.rows, of_third.anchored), (1, 1));
+    let rows = 1 + u64::from(written);
+    assert_eq!((of_third.rows, of_third.anchored), (rows, rows));
 }
 
 async fn a_chain_that_was_given_up_is_signed_off_at_the_end_too(world: World) {
     let (other, _, second) = trail(&world).await;
     forge_next(&world, &second).await;
-    other.record_audit(event(&account(), "ListAgents")).await.unwrap_err();
-    // It stops before another row begins a new chain.
+    is_written_after_a_forged_row(&world, &other).await;
+    // Unless that began a new chain, it stops before another row does.
     other.end_audit(at(9_000)).await.unwrap();
     let found = verify(&world).await;
     assert_eq!(about(&found, &second), [(AuditFault::AfterEnd, 4)]);

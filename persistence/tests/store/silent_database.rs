@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 use test_facts::{Backend, World, account, at, event, join_token, owner, until_async};
 
+use crate::group_statement::{open_the_gate_and, stand_at_the_commit, until_it_stands};
+
 /// A proxy before the database's socket, which can stop to forward and closes nothing.
 struct Silencer {
     /// Its socket.
@@ -301,5 +303,30 @@ async fn the_database_ends_a_transaction_in_which_nothing_happens(world: World) 
     let since = Instant::now();
     until_async("its nonce is free", async || world.store.claim_nonce(claim(1)).await.ok()).await;
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    assert_whole(&world).await;
+}
+
+/// Nobody knows what becomes of a group whose answer is lost. This one was committed: its call is refused when it comes again,
+/// and its row is the only one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_in_doubt_and_the_chain_goes_on() {
+    let world = World::new(Backend::Postgres).await;
+    let (store, silencer) = replica_behind(&world).await;
+    assert!(store.record_audit_once(claim(0), row(0)).await.unwrap());
+    stand_at_the_commit(&world).await;
+    let lost = {
+        let store = store.clone();
+        tokio::spawn(async move { store.record_audit_once(claim(1), row("stands")).await })
+    };
+    until_it_stands(&world).await;
+    silencer.lose_connections();
+    open_the_gate_and(&world, "SELECT 1").await;
+    let told = lost.await.unwrap();
+    assert!(matches!(told, Err(StoreError::WriterBehind { .. })), "{told:?}");
+    let number = until_it_writes(&store, 10).await;
+    assert!(!store.record_audit_once(claim(1), row("again")).await.unwrap());
+    for request_id in ["stands", &number.to_string()] {
+        assert_eq!(world.count("audit_events", &format!("request_id = '{request_id}'")).await, 1);
+    }
     assert_whole(&world).await;
 }
