@@ -187,6 +187,16 @@ impl Dialect {
             }
         }
     }
+
+    /// Whether the statement was not sent, or not as a whole, so that it has certainly not happened.
+    pub(crate) fn could_not_send(self, error: &DbErr) -> bool {
+        match (self, sqlx_error(error)) {
+            (Self::Sqlite, _) => false,
+            // Only who writes is told so.
+            (_, Some(sqlx::Error::Io(error))) => error.kind() == std::io::ErrorKind::BrokenPipe,
+            _ => false,
+        }
+    }
 }
 
 fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {

@@ -1,5 +1,6 @@
 //! Retrying a transaction that the database rolled back in favour of another one, or whose connection was lost before it
-//! was committed. When the answer to a commit is lost, nothing is retried: it may have been done.
+//! was committed. When the answer to a commit is lost, nothing is retried: it may have been done. One that could not be sent
+//! was not.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ where
     loop {
         let undone = match Box::pin(once()).await {
             Err(StoreError::Unavailable { step, source })
-                if step != COMMIT
+                if (step != COMMIT || dialect.could_not_send(&source))
                     && dialect.has_lost_connection(&source)
                     && since.elapsed() < reconnecting::PATIENCE =>
             {
@@ -133,7 +134,11 @@ mod tests {
     }
 
     fn lost(step: &'static str) -> StoreError {
-        let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        lost_by(step, std::io::ErrorKind::ConnectionReset)
+    }
+
+    fn lost_by(step: &'static str, kind: std::io::ErrorKind) -> StoreError {
+        let error = std::io::Error::from(kind);
         StoreError::at(step)(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(error)))))
     }
 
@@ -150,6 +155,12 @@ mod tests {
         };
         assert_eq!(times("write a row", 20).await, (21, true), "a pool of lost connections");
         assert_eq!(times(COMMIT, 1).await, (1, false));
+        let tried = AtomicU32::new(0);
+        let once = || async {
+            let unsent = lost_by(COMMIT, std::io::ErrorKind::BrokenPipe);
+            if tried.fetch_add(1, Ordering::Relaxed) == 0 { Err(unsent) } else { Ok(()) }
+        };
+        begun_anew_if(Dialect::Postgres, None, once).await.unwrap();
         assert_eq!(done(Dialect::Postgres, "57P01", 3).await, (4, true));
         assert!(!times("write a row", u32::MAX).await.1);
     }
