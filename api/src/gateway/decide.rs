@@ -52,7 +52,11 @@ impl Admitted<'_> {
             && (outdated == 0 || since.elapsed() < DECIDED_WITHIN)
         {
             outdated += 1;
-            outcome = if outdated < INSIDE_AFTER { self.again(store).await } else { self.inside().await };
+            outcome = if outdated < INSIDE_AFTER {
+                Box::pin(self.again(store)).await
+            } else {
+                Box::pin(self.inside()).await
+            };
         }
         outcome
     }
