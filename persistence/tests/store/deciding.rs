@@ -187,10 +187,11 @@ async fn every_change_of_what_decides_is_noticed(world: World) {
     let cast = &Cast { keys, principals };
     macro_rules! noticed {
         ($what:literal, $change:expr) => {
-            is_noticed(&world, cast, $what, async {
+            // Boxed, because without optimisation each would have a place of its own on the stack.
+            let change = async {
                 let _ = $change.await.unwrap();
-            })
-            .await;
+            };
+            Box::pin(is_noticed(&world, cast, $what, Box::pin(change))).await;
         };
     }
 
