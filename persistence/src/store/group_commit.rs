@@ -16,7 +16,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::begun_anew::begun_anew;
-use super::group_work::{GroupWork, MayChange, Pace, WithChanges};
+use super::group_work::{GroupWork, MayChange, Pace, Place, Places, WithChanges};
 use super::{Inner, NonceClaim, Store, group_thread};
 use crate::StoreError;
 use crate::audit::event::WrittenEvent;
@@ -38,6 +38,7 @@ pub(super) struct GroupCommit {
     waiting: mpsc::Sender<Waiting>,
     writing: WritingSince,
     pace: Arc<Pace>,
+    places: Places,
 }
 
 /// Since when the writer has been writing one group; `None` while it waits for calls.
@@ -74,6 +75,8 @@ pub(super) struct Job {
 pub(super) struct Waiting {
     pub(super) job: Job,
     outcome: oneshot::Sender<Result<Settled, StoreError>>,
+    /// Its place, if it has a change.
+    _place: Option<Place>,
     /// Also keeps the store until this is written.
     store: Arc<Inner>,
 }
@@ -91,18 +94,19 @@ impl GroupCommit {
             }
             None => drop(tokio::spawn(write_all(receiver, with_changes, writing.clone()))),
         }
-        Ok(Self { waiting, writing, pace })
+        Ok(Self { waiting, writing, pace, places: Places::default() })
     }
 
     /// How long changes take.
     pub(super) fn pace(&self) -> &Pace {
         &self.pace
     }
-}
 
-/// As many with changes may wait with the writer as in the channel.
-fn may_take_more<C>(group: &[C], with_changes: &WithChanges<C>) -> bool {
-    group.len() < MOST_OF_A_GROUP && with_changes.len() < MOST_WAITING
+    /// A place among the calls that wait with changes.
+    fn place(&self) -> Result<Place, StoreError> {
+        let place = self.places.take(self.pace.most_waiting());
+        place.ok_or(StoreError::WriterBehind { why: "has as many changes waiting as it may have" })
+    }
 }
 
 async fn write_all(
@@ -112,7 +116,7 @@ async fn write_all(
 ) {
     let mut group = Vec::new();
     loop {
-        if with_changes.len() == 0 && calls.recv_many(&mut group, MOST_OF_A_GROUP).await == 0 {
+        if with_changes.is_empty() && calls.recv_many(&mut group, MOST_OF_A_GROUP).await == 0 {
             return;
         }
         let next = take_apart(&mut calls, &mut group, &mut with_changes);
@@ -129,7 +133,7 @@ pub(super) fn take_apart<C: MayChange>(
     group: &mut Vec<C>,
     with_changes: &mut WithChanges<C>,
 ) -> [Vec<C>; 2] {
-    while may_take_more(group, with_changes) {
+    while group.len() < MOST_OF_A_GROUP {
         let Ok(call) = calls.try_recv() else { break };
         group.push(call);
     }
@@ -186,7 +190,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; [`StoreError::WriterBehind`] when too many wait already. The row is not written, unless
     /// the commit's own answer was lost.
     pub async fn record_audit_unhurried(&self, event: AuditEvent) -> Result<(), StoreError> {
-        let outcome = self.enqueue(None, vec![event], DecidedUnder::default(), None)?;
+        let outcome = self.enqueue(None, vec![event], DecidedUnder::default(), None, None)?;
         outcome.await.map_or(Err(StoreError::Stopping), |outcome| outcome.map(drop))
     }
 
@@ -249,7 +253,9 @@ impl Store {
         if claim.as_ref().is_some_and(|claim| self.inner.nonces.own().is_some_and(|own| own.hold(claim))) {
             return Ok(Settled::NonceUsed);
         }
-        match tokio::time::timeout(PATIENCE, self.enqueue(claim, events, decided_under, work)?).await {
+        let place = work.as_ref().map(|_| self.inner.groups.place()).transpose()?;
+        let outcome = self.enqueue(claim, events, decided_under, work, place)?;
+        match tokio::time::timeout(PATIENCE, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Stopping),
             Err(_) => Err(StoreError::WriterBehind { why: "did not come to this call in time" }),
@@ -262,11 +268,13 @@ impl Store {
         events: Vec<AuditEvent>,
         decided_under: DecidedUnder,
         work: Option<Arc<dyn GroupWork>>,
+        place: Option<Place>,
     ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
         let events = events.into_iter().map(WrittenEvent::of).map(Arc::new).collect();
         let job = Job { claim, events, decided_under, since: SinceBoot::now(), work };
-        let waiting = Waiting { job, outcome: sender, store: Arc::clone(&self.inner) };
+        let store = Arc::clone(&self.inner);
+        let waiting = Waiting { job, outcome: sender, _place: place, store };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 StoreError::WriterBehind { why: "has as many calls waiting as it may have" }
@@ -405,7 +413,7 @@ impl Waiting {
     ) -> Self {
         let events = events.into_iter().map(WrittenEvent::of).map(Arc::new).collect();
         let job = Job { claim, events, decided_under, since: SinceBoot::now(), work: None };
-        Self { job, outcome: oneshot::channel().0, store: Arc::clone(&store.inner) }
+        Self { job, outcome: oneshot::channel().0, _place: None, store: Arc::clone(&store.inner) }
     }
 
     /// Whether it is to be written. A claim alone whose caller has given up is not: what it was for will not happen, so that

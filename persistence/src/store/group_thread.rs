@@ -61,7 +61,7 @@ fn run<C: MayChange>(
 ) {
     let mut group = Vec::new();
     loop {
-        if with_changes.len() == 0 && calls.blocking_recv_many(&mut group, MOST_OF_A_GROUP) == 0 {
+        if with_changes.is_empty() && calls.blocking_recv_many(&mut group, MOST_OF_A_GROUP) == 0 {
             return;
         }
         let next = take_apart(&mut calls, &mut group, &mut with_changes);

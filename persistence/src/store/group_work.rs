@@ -7,7 +7,7 @@
 //! changes as are made in a moment.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,18 @@ use domain::audit::AuditEvent;
 use domain::decided_under::DecidedUnder;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::group_commit::{Job, Settled};
+use super::group_commit::{Job, PATIENCE, Settled};
 use super::{Inner, NonceClaim, Permitted, Revision, Store, Work};
 use crate::StoreError;
 use crate::dialect::{wait_briefly_for_locks, wait_for_locks_as_usual};
 
 /// The most changes of one group.
-const MOST: u32 = 64;
+const MOST: usize = 64;
+/// The most changes that wait for the writer, in which there is room for twice as many calls: whoever changes nothing finds
+/// room beside them.
+const MOST_WAITING: usize = 4_096;
+/// So many may always wait, so that a change that was slow by chance turns nobody away.
+const LEAST_WAITING: usize = 256;
 /// How long the changes of one group may take together. A call that came meanwhile waits for them.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// How long a change of a group waits for a lock, as far as the database counts so finely.
@@ -150,8 +155,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::transact_in_group`], for what no call waits for: it waits for as long as it takes. It is decided from
-    /// nothing, and has neither claim nor audit row.
+    /// As [`Store::transact_in_group`], for what no call waits for: it waits for as long as it takes, however many calls wait
+    /// with changes. It is decided from nothing, and has neither claim nor audit row.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::WriterBehind`] when too many wait already.
@@ -167,7 +172,7 @@ impl Store {
     {
         let prepared = Prepared::new(locks, work.clone());
         let left = Arc::clone(&prepared) as Arc<dyn GroupWork>;
-        let outcome = self.enqueue(None, Vec::new(), DecidedUnder::default(), Some(left))?;
+        let outcome = self.enqueue(None, Vec::new(), DecidedUnder::default(), Some(left), None)?;
         outcome.await.unwrap_or(Err(StoreError::Stopping))?;
         match prepared.take() {
             Made::Done(made) => Ok(made),
@@ -282,13 +287,36 @@ pub(super) struct Pace {
     nanos: AtomicU64,
 }
 
+/// How many calls wait with changes.
+#[derive(Clone, Default)]
+pub(super) struct Places(Arc<AtomicUsize>);
+
+/// The place of one of them, until its outcome is known.
+pub(super) struct Place(Places);
+
+impl Places {
+    /// One more, unless there are so many.
+    pub(super) fn take(&self, most: usize) -> Option<Place> {
+        let place = Place(self.clone());
+        let taken = self.0.fetch_add(1, Ordering::Relaxed);
+        (taken < most).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Self(Places(taken)) = self;
+        taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl<C> WithChanges<C> {
     pub(super) fn new(pace: Arc<Pace>) -> Self {
         Self { waiting: VecDeque::new(), pace }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Takes those with changes out of those that have come.
@@ -308,8 +336,18 @@ impl<C> WithChanges<C> {
 
 impl Pace {
     fn at_once(&self) -> usize {
+        self.within(TOGETHER).clamp(1, MOST)
+    }
+
+    /// How many may wait. Those behind them would wait in vain, and be made when nobody waits for them any more.
+    pub(super) fn most_waiting(&self) -> usize {
+        self.within(PATIENCE).clamp(LEAST_WAITING, MOST_WAITING)
+    }
+
+    /// How many are made in this time.
+    fn within(&self, time: Duration) -> usize {
         let nanos = u128::from(self.nanos.load(Ordering::Relaxed)).max(1);
-        usize::try_from((TOGETHER.as_nanos() / nanos).clamp(1, u128::from(MOST))).unwrap_or(1)
+        usize::try_from(time.as_nanos() / nanos).unwrap_or(usize::MAX)
     }
 
     /// Notes how long so many changes have taken.
@@ -344,5 +382,26 @@ mod tests {
             pace.note(1, Duration::from_micros(100));
         }
         assert_eq!(pace.at_once(), 64);
+    }
+
+    #[test]
+    fn no_more_wait_than_are_made_while_a_call_waits() {
+        let pace = Pace::default();
+        assert_eq!(pace.most_waiting(), 4_096, "nothing is known yet");
+        pace.note(10, Duration::from_millis(10));
+        assert_eq!(pace.most_waiting(), 2_000);
+        for _ in 0..40 {
+            pace.note(1, Duration::from_secs(1));
+        }
+        assert_eq!(pace.most_waiting(), 256, "some always may");
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_given_up() {
+        let places = Places::default();
+        let taken = [places.take(2), places.take(2)];
+        assert!(taken.iter().all(Option::is_some) && places.take(2).is_none());
+        drop(taken);
+        assert!(places.take(1).is_some());
     }
 }

@@ -1,6 +1,8 @@
 //! Changes of agents that are made in groups: each with the claim of its call and its audit row, all of it or, of a change
 //! that is refused, the claim alone; and none takes another with it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::TerminalSessionToken;
@@ -30,6 +32,7 @@ on_both!(
     an_agent_is_noted_as_heard_with_its_change,
     a_recording_is_sealed_and_delivered_in_one_change,
     a_change_whose_caller_gave_up_is_made_all_the_same,
+    changes_without_number_leave_room_for_calls_without_changes,
 );
 
 /// So many recordings, each of its own agent.
@@ -276,6 +279,34 @@ async fn a_change_whose_caller_gave_up_is_made_all_the_same(world: World) {
     until_async("they are made", async || (rows(&world).await == 3).then_some(())).await;
     assert_eq!((segments(&world).await, nonces(&world).await), (3, 3));
     assert_whole(&world).await;
+}
+
+/// However many agents call at once, whoever only reads is answered.
+async fn changes_without_number_leave_room_for_calls_without_changes(world: World) {
+    const CHANGES: usize = 9_000;
+    let of = recordings(&world, 1).await;
+    let held = hold(&world).await;
+    let at_the_door = Arc::new(AtomicUsize::new(0));
+    let mut changes = JoinSet::new();
+    for number in 0..CHANGES {
+        let (call, store, refused) =
+            (Call::of(number, &of[0], 0), world.store.clone(), Arc::clone(&at_the_door));
+        changes.spawn(async move {
+            let told = call.make(store).await;
+            if matches!(&told, Err(StoreError::WriterBehind { why }) if why.contains("waiting")) {
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let reads = async {
+        until_async("more have come than may wait", async || {
+            (at_the_door.load(Ordering::Relaxed) > 0).then_some(())
+        })
+        .await;
+        tokio::join!(world.store.record_audit(event(&account(), "ListAgents")), release(&world, &held)).0
+    };
+    let (read, _) = tokio::join!(reads, changes.join_all());
+    assert!(read.is_ok(), "{read:?}");
 }
 
 /// A change holds a recording for long: what an agent adds to that recording waits for it, and nobody else does.
