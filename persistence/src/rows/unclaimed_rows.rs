@@ -4,13 +4,14 @@ use domain::store_location::{BucketName, StoreLocation};
 use domain::unclaimed::UnclaimedObject;
 use domain::{AccountId, AgentId, Timestamp};
 use recording::{EvidenceName, ObjectName};
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 
 use super::{Reading, column_number};
+use crate::dialect::Dialect;
 use crate::{CorruptRow, StoreError};
 
 mod row {
@@ -57,21 +58,22 @@ pub(crate) async fn counted_bytes_beside(
     connection: &impl ConnectionTrait,
     object: &UnclaimedObject,
 ) -> Result<u64, StoreError> {
-    // Few enough to be added up here (domain::unclaimed); the type of a SUM differs between the databases.
-    let others: Vec<(String, String, i64)> = row::Entity::find()
+    // Added up by the database: there may be thousands, and the calls of a group wait meanwhile. In PostgreSQL and MariaDB the
+    // sum of BIGINTs is a NUMERIC.
+    let bytes = Expr::col(row::Column::CountedBytes);
+    let this = Condition::all()
+        .add(row::Column::Bucket.eq(object.location.bucket.as_str()))
+        .add(row::Column::Name.eq(object.name.as_str()));
+    let found: Option<Option<i64>> = row::Entity::find()
         .filter(row::Column::AgentId.eq(object.agent.as_str()))
+        .filter(this.not())
         .select_only()
-        .column(row::Column::Bucket)
-        .column(row::Column::Name)
-        .column(row::Column::CountedBytes)
+        .column_as(bytes.sum().cast_as(Dialect::of(connection).whole_number()), "others")
         .into_tuple()
-        .all(connection)
+        .one(connection)
         .await
         .map_err(StoreError::at("add up unclaimed objects"))?;
-    let other = |(bucket, name, _): &&(String, String, i64)| {
-        (bucket.as_str(), name.as_str()) != (object.location.bucket.as_str(), object.name.as_str())
-    };
-    Ok(others.iter().filter(other).map(|(_, _, bytes)| u64::try_from(*bytes).unwrap_or(0)).sum())
+    Ok(found.flatten().map_or(0, |bytes| u64::try_from(bytes).unwrap_or(0)))
 }
 
 /// Notes that the object may be written from now on.
