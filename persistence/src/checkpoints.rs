@@ -4,8 +4,9 @@
 //!
 //! A log begins anew only when all of it was copied, and what is written during a checkpoint is not. So the last few pages are
 //! copied in a turn of their own, during which nobody writes; otherwise the log of a server that is never idle would grow
-//! without end. As ever, what somebody still reads of an earlier state cannot be overwritten: then the log grows, and the
-//! next checkpoint makes up for it.
+//! without end. And it begins anew only when nobody reads from it: in that turn those who do are waited for, each of whom
+//! reads for a moment, and whoever comes meanwhile finds everything in the file. As ever, what somebody still reads of an
+//! earlier state cannot be overwritten: then the log grows, and the next checkpoint makes up for it.
 
 use std::path::{Path, PathBuf};
 
@@ -76,12 +77,16 @@ impl Keeper {
         if self.ask(file, Checkpoint::Look).await?.pages < self.due_at {
             return Ok(());
         }
-        self.ask(file, Checkpoint::BesideOthers).await?;
+        let before = self.ask(file, Checkpoint::BesideOthers).await?;
         let turn = turns.take().await;
-        let log = self.ask(file, Checkpoint::BesideOthers).await?;
+        let mut log = self.ask(file, Checkpoint::BesideOthers).await?;
+        // Whoever has been reading since before the first of the two may do so for long, and is not waited for.
+        if log.copied >= log.pages.min(before.pages) {
+            log = self.ask(file, Checkpoint::BeginAnew).await?;
+        }
         drop(turn);
-        let stays = if log.copied == log.pages { 0 } else { log.pages };
-        self.due_at = stays + self.every;
+        let begins_anew = log.copied == log.pages && !log.blocked;
+        self.due_at = if begins_anew { self.every } else { log.pages + self.every };
         Ok(())
     }
 
@@ -152,7 +157,7 @@ mod tests {
             let due = keeper.ask(&file, Checkpoint::Look).await.unwrap().pages >= keeper.due_at;
             keeper.look(&file, &turns).await.unwrap();
             checkpoints += u32::from(due);
-            assert_eq!(keeper.due_at, EVERY, "all of it was copied");
+            assert_eq!(keeper.due_at, EVERY, "all of it was copied, and nobody reads");
         }
         let short = log_bytes(&file);
 
@@ -195,6 +200,49 @@ mod tests {
         while look.checkpoint(Checkpoint::Look).unwrap() != all {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Reads again and again for a moment, so that there is always somebody who reads.
+    fn keep_reading(file: &Path, stop: Arc<AtomicBool>) {
+        let connection = rusqlite::Connection::open(file).unwrap();
+        let text = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 2000) \
+                    SELECT (SELECT COUNT(*) FROM c) + (SELECT COUNT(*) FROM (SELECT 1 FROM t LIMIT 1))";
+        while !stop.load(Ordering::Relaxed) {
+            connection.query_row(text, (), |row| row.get::<_, i64>(0)).unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_log_stays_short_where_there_is_always_somebody_who_reads_for_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hansard.db");
+        let made = sqlite::making_writer(&file).await.unwrap();
+        made.execute_unprepared("CREATE TABLE t (text TEXT)").await.unwrap();
+        let (turns, stop) = (Turns::new(), Arc::new(AtomicBool::new(false)));
+        let reading = (0..4).map(|_| {
+            let (file, until) = (file.clone(), Arc::clone(&stop));
+            spawn_blocking(move || keep_reading(&file, until))
+        });
+        let reading: Vec<_> = reading.collect();
+        let (to, by, until) = (file.clone(), turns.clone(), Arc::clone(&stop));
+        let runtime = Handle::current();
+        let writing = spawn_blocking(move || write(to, by, until, runtime));
+        let (mut keeper, mut checkpoints) = (Keeper::every(EVERY), 0);
+        while checkpoints < 100 {
+            checkpoints +=
+                u32::from(keeper.ask(&file, Checkpoint::Look).await.unwrap().pages >= keeper.due_at);
+            keeper.look(&file, &turns).await.unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        let written = writing.await.unwrap();
+        for reading in reading {
+            reading.await.unwrap();
+        }
+        let long = log_bytes(&file);
+        assert!(
+            written as u64 * 4_096 > 2 * long,
+            "{written} pages were written, and the log had {long} bytes"
+        );
     }
 
     fn count() -> sea_orm::Statement {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, ToSql};
@@ -34,7 +35,12 @@ pub(crate) enum Checkpoint {
     Look,
     /// As much of it is copied into the file as can be without waiting for anybody.
     BesideOthers,
+    /// The same, and then those who read from it are waited for, but not for long: the next commit begins it anew.
+    BeginAnew,
 }
+
+/// How long those who read from the log are waited for. Nobody writes meanwhile.
+const READERS_LIMIT: Duration = Duration::from_millis(100);
 
 /// The write-ahead log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub(crate) struct Log {
     pub(crate) pages: i64,
     /// How many of them have been copied into the file.
     pub(crate) copied: i64,
+    /// Whether somebody stood in the way of what was to be done with it.
+    pub(crate) blocked: bool,
 }
 
 /// A value of a column.
@@ -81,8 +89,17 @@ impl Direct {
         let pragma = match checkpoint {
             Checkpoint::Look => "PRAGMA wal_checkpoint = NOOP",
             Checkpoint::BesideOthers => "PRAGMA wal_checkpoint = PASSIVE",
+            Checkpoint::BeginAnew => "PRAGMA wal_checkpoint = RESTART",
         };
-        let log = self.0.query_row(pragma, (), |row| Ok(Log { pages: row.get(1)?, copied: row.get(2)? }));
+        let limit = match checkpoint {
+            Checkpoint::BeginAnew => READERS_LIMIT,
+            Checkpoint::Look | Checkpoint::BesideOthers => BUSY_TIMEOUT,
+        };
+        let log = self.0.busy_timeout(limit).and_then(|()| {
+            self.0.query_row(pragma, (), |row| {
+                Ok(Log { blocked: row.get(0)?, pages: row.get(1)?, copied: row.get(2)? })
+            })
+        });
         log.map_err(of_driver).map_err(StoreError::at("copy its write-ahead log"))
     }
 
