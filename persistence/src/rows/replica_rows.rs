@@ -24,6 +24,8 @@ mod row {
         pub internal_address: Option<String>,
         pub started_at: i64,
         pub expires_at: i64,
+        /// 1 of a replica that compares the revision of instances too; 0 of one of the version before.
+        pub knows_instances: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -41,8 +43,9 @@ pub(crate) async fn renew(
 ) -> Result<(), StoreError> {
     let now = || Expr::cust(Dialect::of(connection).moment());
     let until = || now().add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX));
-    let renewed =
-        OnConflict::column(row::Column::ReplicaId).value(row::Column::ExpiresAt, until()).to_owned();
+    let renewed = OnConflict::column(row::Column::ReplicaId)
+        .values([(row::Column::ExpiresAt, until()), (row::Column::KnowsInstances, 1.into())])
+        .to_owned();
     let lease = Query::insert()
         .into_table(row::Entity)
         .columns([
@@ -50,8 +53,15 @@ pub(crate) async fn renew(
             row::Column::InternalAddress,
             row::Column::StartedAt,
             row::Column::ExpiresAt,
+            row::Column::KnowsInstances,
         ])
-        .values_panic([replica.as_str().into(), internal_address.map(str::to_owned).into(), now(), until()])
+        .values_panic([
+            replica.as_str().into(),
+            internal_address.map(str::to_owned).into(),
+            now(),
+            until(),
+            1.into(),
+        ])
         .on_conflict(renewed)
         .to_owned();
     connection.execute(&lease).await.map(drop).map_err(StoreError::at("renew a replica's lease"))
@@ -74,6 +84,24 @@ pub(crate) async fn live(connection: &impl ConnectionTrait) -> Result<Option<Liv
     let Some(at) = rows.first().map(|(.., at)| Timestamp::from_millis(*at)) else { return Ok(None) };
     let replicas = rows.into_iter().map(from_row).collect::<Result<_, _>>()?;
     Ok(Some(LiveReplicas { at, replicas }))
+}
+
+/// Whether a replica of the version before lives, which compares the account's own revision alone.
+pub(crate) async fn any_before_instance_revisions(
+    connection: &impl ConnectionTrait,
+) -> Result<bool, StoreError> {
+    let now = Expr::cust(Dialect::of(connection).moment());
+    let found: Option<String> = row::Entity::find()
+        .select_only()
+        .column(row::Column::ReplicaId)
+        .filter(Expr::col(row::Column::KnowsInstances).eq(0))
+        .filter(Expr::col(row::Column::ExpiresAt).gt(now))
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read which replicas live"))?;
+    Ok(found.is_some())
 }
 
 /// Ends a replica's lease.

@@ -96,6 +96,7 @@ use crate::database::Connections;
 use crate::durability::{self, Durability, LossySettings};
 use crate::error::COMMIT;
 use crate::nonces::Nonces;
+use crate::rows::replica_rows;
 use crate::rows::revision_rows::{self, Grows};
 use crate::{DatabaseUrl, StoreError};
 
@@ -472,6 +473,21 @@ impl Inner {
         Ok(made)
     }
 
+    /// Which revision a change bumps. Replicas of the version before, which are being replaced beside this one, know the
+    /// account's own alone, which covers instances too.
+    async fn grows(
+        &self,
+        transaction: &DatabaseTransaction,
+        revision: Revision,
+    ) -> Result<Option<Grows>, StoreError> {
+        match revision.grows() {
+            Some(Grows::Instances) if replica_rows::any_before_instance_revisions(transaction).await? => {
+                Ok(Some(Grows::Account))
+            }
+            grows => Ok(grows),
+        }
+    }
+
     /// Bumps a revision of the account, and holds those that the change was permitted under: until this transaction ends,
     /// nothing that permits it changes. Every transaction takes them first, and in the order of their accounts, so that no
     /// two wait for each other.
@@ -483,11 +499,12 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let mut accounts: BTreeMap<&AccountId, Option<Under>> =
             permitted.decided_under.iter().map(|(account, under)| (account, Some(under))).collect();
-        if revision.grows().is_some() {
+        let grows = self.grows(transaction, revision).await?;
+        if grows.is_some() {
             accounts.entry(&permitted.account).or_default();
         }
         for (account, decided_under) in accounts {
-            let standing = match revision.grows().filter(|_| *account == permitted.account) {
+            let standing = match grows.filter(|_| *account == permitted.account) {
                 Some(grows) => {
                     let steps = revision_rows::bump(transaction, account, grows).await?;
                     if decided_under.is_none() {

@@ -465,6 +465,23 @@ async fn instances_and_tags_concern_only_what_was_decided_from_them(world: World
     assert_ne!(retagged, tagged);
     assert_eq!(settle(&world.store, web1).await, Settled::Committed);
 
+    // Nor does a replica of that version read another one, as long as it lives.
+    let lives =
+        "INSERT INTO replicas (replica_id, started_at, expires_at) VALUES ('before', 1, 99999999999999)";
+    world.database.execute(lives).await;
+    let tag = async |value: &str| {
+        let before = world.store.configuration_revision(&account()).await.unwrap();
+        let (operator, audit) = (as_operator(&account()), event(&account(), "Tag"));
+        let tags = vec![(named("env"), named(value))];
+        world.store.tag_instance(&operator, &instance("web1"), Vec::new(), tags, audit).await.unwrap();
+        world.store.configuration_revision(&account()).await.unwrap() > before
+    };
+    let (_, web1) = by_instance().await;
+    assert!(tag("one").await);
+    assert_eq!(settle(&world.store, web1).await, Settled::Stale);
+    world.database.execute("UPDATE replicas SET expires_at = 2 WHERE replica_id = 'before'").await;
+    assert!(!tag("two").await);
+
     // An agent that takes the place of another one has its link closed, wherever that is.
     let before = world.store.configuration_revision(&account()).await.unwrap();
     let secret = world.join_token(&account(), "*", true).await;
