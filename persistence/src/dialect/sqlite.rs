@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sea_query::{Expr, Func, Query, SelectStatement, SimpleExpr};
 use sea_orm::sqlx::Connection as _;
@@ -20,6 +20,8 @@ use crate::durability::LossySetting;
 const READERS: u32 = 4;
 /// How long it waits for another process (`hansard admin`) that is writing.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long is waited before it is tried again where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of an address, or what is wrong with the address.
 pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
@@ -37,7 +39,7 @@ pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
 /// The connection that writes, to a database that is created when it does not exist.
 pub(crate) async fn making_writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     make_private(file).map_err(StoreError::at("make the database file"))?;
-    connect(options(file, 1, |options| {
+    connect_in_turn(options(file, 1, |options| {
         durable(options).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
     }))
     .await
@@ -45,12 +47,34 @@ pub(crate) async fn making_writer(file: &Path) -> Result<DatabaseConnection, Sto
 
 /// The connection that writes, to a database that exists.
 pub(crate) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
-    connect(options(file, 1, durable)).await
+    connect_in_turn(options(file, 1, durable)).await
 }
 
 /// Connections that write nothing, whoever owns the file.
 pub(crate) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
-    connect(options(file, READERS, |options| options.pragma("query_only", "ON"))).await
+    connect_in_turn(options(file, READERS, |options| options.pragma("query_only", "ON"))).await
+}
+
+/// SQLite does not wait by itself for whoever is about to begin the write-ahead log, or to put it away as the last one.
+async fn connect_in_turn(options: ConnectOptions) -> Result<DatabaseConnection, StoreError> {
+    let since = Instant::now();
+    loop {
+        match connect(options.clone()).await {
+            Err(StoreError::Unavailable { source, .. })
+                if is_busy(&source) && since.elapsed() < BUSY_TIMEOUT =>
+            {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, whatever the rest of an extended code says.
+fn is_busy(error: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 fn options(
@@ -181,6 +205,20 @@ pub(super) fn without_index(column: SimpleExpr) -> SimpleExpr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As when another control plane, or `hansard admin`, is being started on the same file.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_comes_while_the_log_cannot_be_begun_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hansard.db");
+        let other = rusqlite::Connection::open(&file).unwrap();
+        other.execute_batch("CREATE TABLE t (n); BEGIN IMMEDIATE").unwrap();
+        let mut connecting = tokio::spawn(async move { making_writer(&file).await });
+        let waits = tokio::time::timeout(20 * BUSY_PAUSE, &mut connecting).await;
+        assert!(waits.is_err(), "{:?}", waits.unwrap().unwrap());
+        other.execute_batch("COMMIT").unwrap();
+        connecting.await.unwrap().unwrap();
+    }
 
     #[tokio::test]
     async fn what_can_lose_a_commit_is_named() {
